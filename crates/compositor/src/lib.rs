@@ -1,0 +1,1 @@
+//! Pictures in, one H.264 stream out.

@@ -1,0 +1,1 @@
+//! The parts of the binary, as a library so that integration tests and benches can use them.

@@ -1,0 +1,3 @@
+//! The Wallcast binary.
+
+fn main() {}

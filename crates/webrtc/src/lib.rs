@@ -1,0 +1,1 @@
+//! Access units in, peers out.
