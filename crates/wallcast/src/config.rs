@@ -232,7 +232,7 @@ impl Config {
             }));
         }
         let server = server::read(None, flags, &mut findings);
-        let wall = walls::default(preset, &cameras, &mut findings);
+        let wall = walls::default(preset, &Field::outside(""), &cameras, &mut findings);
         let config = server.zip(wall).map(|(server, wall)| assemble(server, cameras.good, vec![wall]));
         findings.conclude(ORIGIN, config)
     }
@@ -240,20 +240,28 @@ impl Config {
 
 fn of_file(root: &Field<'_>, flags: &Overrides, findings: &mut Findings<'_>) -> Option<Config> {
     let keys: Vec<&str> = server::KEYS.into_iter().chain(["cameras", "walls"]).collect();
+    if root.is_nothing() {
+        findings.problem(root, "an empty file", "`cameras:` with at least one camera");
+        return None;
+    }
     let top = findings.mapping(root, &keys)?;
     let server = server::read(Some(&top), flags, findings);
-    let cameras = match top.get("cameras") {
-        Some(field) => cameras::read(&field, findings),
+    let place = top.get("cameras");
+    let cameras = match &place {
+        Some(field) => cameras::read(field, findings),
         None => {
             findings.problem(root, "no `cameras`", "at least one camera");
             None
         }
     };
-    let walls = match (top.get("walls"), &cameras) {
-        (Some(field), Some(cameras)) => walls::read(&field, cameras, findings),
-        (Some(field), None) => walls::read(&field, &Cameras::default(), findings),
-        (None, Some(cameras)) => walls::default(Preset::default(), cameras, findings).map(|wall| vec![wall]),
-        (None, None) => None,
+    let walls = match (top.get("walls"), &place, &cameras) {
+        (Some(field), _, known) => {
+            walls::read(&field, known.as_ref().unwrap_or(&Cameras::default()), findings)
+        }
+        (None, Some(field), Some(known)) => {
+            walls::default(Preset::default(), field, known, findings).map(|wall| vec![wall])
+        }
+        (None, _, _) => None,
     };
     Some(assemble(server?, cameras?.good, walls?))
 }

@@ -50,6 +50,11 @@ impl<'n> Field<'n> {
         Field { at, ..self.clone() }
     }
 
+    /// It stands in the file, or is a flag: somebody chose it.
+    pub(super) fn is_written(&self) -> bool {
+        self.node.is_some() || self.path.starts_with("--")
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self.value(), Value::Nothing)
     }

@@ -116,8 +116,10 @@ fn refuse_shared_ports(used: &[(Option<SocketAddr>, &Field<'_>)], findings: &mut
             let Some(earlier) = earlier.filter(|earlier| earlier.port() == later.port()) else { continue };
             let (a, b) = (earlier.ip(), later.ip());
             if a == b || a.is_unspecified() || b.is_unspecified() {
-                let found = format!("port {}, which {} has already", later.port(), first.path);
-                findings.problem(field, found, "another port");
+                // A default is not to blame for what somebody wrote.
+                let (blamed, other) = if field.is_written() { (field, first) } else { (first, field) };
+                let found = format!("port {}, which {} has already", later.port(), other.path);
+                findings.problem(blamed, found, "another port");
             }
         }
     }
@@ -205,17 +207,18 @@ fn token(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Token> {
 /// The secret has to pass in a header and in an address bar.
 fn secret(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
     const EXPECTED: &str =
-        "8 to 256 visible ASCII characters without spaces (`openssl rand -hex 16` makes a good one)";
+        "1 to 256 visible ASCII characters without spaces (`openssl rand -hex 16` makes a good one)";
     let value = findings.text(field, EXPECTED)?.value;
     let found = if value.is_empty() {
         "an empty token"
-    } else if value.len() < 8 {
-        "a token shorter than 8 characters"
     } else if value.len() > 256 {
         "a token longer than 256 characters"
     } else if !value.bytes().all(|b| b.is_ascii_graphic()) {
         "a token with spaces or other characters that a header cannot carry"
     } else {
+        if value.len() < 16 {
+            findings.warning(field, "shorter than 16 characters: it can be guessed");
+        }
         return Some(value);
     };
     findings.problem(field, found, EXPECTED);

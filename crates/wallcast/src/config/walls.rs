@@ -43,11 +43,24 @@ pub(super) fn read(
     walls.into_iter().collect()
 }
 
-/// The wall of a configuration without `walls`: every camera, by `preset`.
-pub(super) fn default(preset: Preset, cameras: &Cameras, findings: &mut Findings<'_>) -> Option<WallEntry> {
+/// The wall of a configuration without `walls`: every camera, by `preset`. `field` is where the cameras stand.
+pub(super) fn default(
+    preset: Preset,
+    field: &Field<'_>,
+    cameras: &Cameras,
+    findings: &mut Findings<'_>,
+) -> Option<WallEntry> {
+    if let Some((_, at)) = cameras.names.iter().find(|(name, _)| name == DEFAULT_NAME) {
+        let expected = "another name, or `walls` with a wall of another name";
+        findings.problem(
+            &field.placed(*at),
+            format!("{DEFAULT_NAME}, the name of the default wall"),
+            expected,
+        );
+    }
     let size = CanvasSize::FULL_HD;
     let tiles: Vec<String> = cameras.names.iter().map(|(name, _)| name.clone()).collect();
-    let layout = arrange(preset, size, tiles.len(), &Field::outside("cameras"), findings)?;
+    let layout = arrange(preset, size, tiles.len(), field, findings)?;
     Some(WallEntry {
         name: DEFAULT_NAME.to_owned(),
         size,
@@ -97,6 +110,8 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
             let preset = or_default(layout, Preset::Grid, |field| preset(field, findings));
             let tiles = match fields.get("tiles") {
                 Some(field) => tiles(&field, cameras, findings).map(|tiles| (field, tiles)),
+                // Nobody knows how many there are.
+                None if cameras.names.is_empty() => None,
                 None => {
                     let all = cameras.names.iter().map(|(name, _)| name.clone()).collect();
                     Some((field.clone(), all))
@@ -225,7 +240,7 @@ fn tiles(field: &Field<'_>, cameras: &Cameras, findings: &mut Findings<'_>) -> O
 fn camera_name(field: &Field<'_>, cameras: &Cameras, findings: &mut Findings<'_>) -> Option<String> {
     let names: Vec<&str> = cameras.names.iter().map(|(name, _)| name.as_str()).collect();
     let text = findings.text(field, "the name of a camera")?;
-    if names.contains(&text.value.as_str()) {
+    if names.is_empty() || names.contains(&text.value.as_str()) {
         return Some(text.value);
     }
     let safe: Vec<&str> = names.iter().copied().filter(|name| scalars::is_name(name)).collect();
