@@ -11,8 +11,8 @@ use crate::canvas::Canvas;
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use crate::tick::CanvasTime;
 use ::openh264::encoder::{
-    self as api, BitRate, Complexity, FrameType, IntraFramePeriod, Profile, RateControlMode, SpsPpsStrategy,
-    UsageType, VuiConfig,
+    self as api, BitRate, Complexity, FrameType, IntraFramePeriod, Profile, QpRange, RateControlMode,
+    SpsPpsStrategy, UsageType, VuiConfig,
 };
 use ::openh264::formats::YUVSource;
 use ::openh264::{OpenH264API, Timestamp};
@@ -67,18 +67,20 @@ pub enum EncodeError {
 pub struct OpenH264 {
     config: EncoderConfig,
     encoder: api::Encoder,
-    begun: bool,
 }
 
 impl OpenH264 {
     /// Opens an encoder. Its first access unit is an IDR.
     pub fn new(config: EncoderConfig) -> Result<OpenH264, OpenError> {
-        let failed = |source| OpenError { config, source };
-        let mut encoder =
-            api::Encoder::with_api_config(OpenH264API::from_source(), settings(config)).map_err(failed)?;
-        // OpenH264 looks at its settings only with the first picture: show it one, so that what is open also encodes.
-        encoder.encode(&Source(&Canvas::black(config.size))).map_err(failed)?;
-        Ok(OpenH264 { config, encoder, begun: false })
+        let open = || api::Encoder::with_api_config(OpenH264API::from_source(), settings(config));
+        // OpenH264 looks at its settings only with the first picture. Show one to an encoder that is thrown away: the
+        // rate control of the real one must not learn from a black canvas what a key frame costs.
+        let tried =
+            open().and_then(|mut encoder| encoder.encode(&Source(&Canvas::black(config.size))).map(drop));
+        match tried.and_then(|()| open()) {
+            Ok(encoder) => Ok(OpenH264 { config, encoder }),
+            Err(source) => Err(OpenError { config, source }),
+        }
     }
 
     /// Encodes a canvas; an IDR where `force_idr` says so. `None` where the encoder left it out, an asked IDR with it:
@@ -92,7 +94,7 @@ impl OpenH264 {
         if canvas.size() != self.config.size {
             return Err(EncodeError::Size { found: canvas.size(), expected: self.config.size });
         }
-        if force_idr || !self.begun {
+        if force_idr {
             self.encoder.force_intra_frame();
         }
         let timestamp = Timestamp::from_millis(time.as_duration().as_millis() as u64);
@@ -102,7 +104,6 @@ impl OpenH264 {
             FrameType::Skip | FrameType::Invalid => return Ok(None),
             frame => frame == FrameType::IDR,
         };
-        self.begun |= key;
         let size = stream.raw_info().iFrameSizeInBytes;
         let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         stream.write_vec(&mut data);
@@ -138,6 +139,8 @@ fn settings(config: EncoderConfig) -> api::EncoderConfig {
         .level(to_openh264(Level::of(config.size, config.fps, config.bitrate)))
         .vui(VuiConfig::bt709())
         .rate_control_mode(RateControlMode::Bitrate)
+        // A lower limit of 0 counts as unset and makes the upper one 42, which misses the bitrate on noise at night.
+        .qp(QpRange::new(12, 51))
         // Left to skip, it may leave out a hundred pictures before it obeys a key frame request (openh264#1424).
         .skip_frames(false)
         .usage_type(UsageType::CameraVideoRealTime)

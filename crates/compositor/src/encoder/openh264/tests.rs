@@ -20,7 +20,7 @@ fn moving(size: CanvasSize, tick: u64, noisy: bool) -> Canvas {
         let stride = canvas.stride(plane);
         for (i, sample) in canvas.plane_mut(plane).iter_mut().enumerate() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let noise = if noisy { (state >> 58) as usize } else { 0 };
+            let noise = if noisy { (state >> 61) as usize } else { 0 };
             *sample = (16 + (i % stride + i / stride + 3 * tick as usize + noise) % 220) as u8;
         }
     }
