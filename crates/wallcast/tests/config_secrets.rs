@@ -91,6 +91,9 @@ fn broken_lines_with_secrets_are_not_repeated() {
         "cameras: { a: rtsp://a/ }\nauth: { tokens: [{ name: n, token: 'hunter2geheim ', roles: [x] }] }",
         "cameras: { a: rtsp://a/ }\nauth: { tokens: [{ name: n, token: [hunter2geheim], roles: [view] }] }",
         "cameras: { a: rtsp://a/ }\nwalls: { wall: { fps: ${SECRET}, size: ${SECRET}, tiles: [${SECRET}], bitrate: '${SECRET}x' } }",
+        "cameras: { left: rtsp://u:x,hunter2geheim,y@host/ }\nwalls: { wall: { tiles: [nobody] } }",
+        "cameras: { left: { source: rtsp://u:x,hunter2geheim,y@host/ } }",
+        "cameras: { a: rtsp://a/ }\nauth: { tokens: [{ name: n, token: x,hunter2geheim,hunter2geheim, roles: [view] }] }",
         "cameras: { a: !hunter2geheim rtsp://a/ }",
         "cameras: { a: *hunter2geheim }",
     ] {

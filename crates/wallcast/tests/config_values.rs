@@ -202,3 +202,12 @@ fn an_open_listener_is_a_warning_at_every_start() {
         ["line 1: listen: whoever reaches 0.0.0.0:8081 may watch and change walls, because `auth` is none"]
     );
 }
+
+#[test]
+fn files_from_windows_and_letters_beyond_ascii_keep_their_places() {
+    good("\u{feff}cameras:\r\n  a: rtsp://a/\r\nwalls:\r\n  wall: { size: 640x360 }\r\n");
+    let yaml = "# Übersicht äöü\r\ncameras: { a: rtsp://ä/ }\r\nwalls: { 'w': { fps: ${KIOSK_TOKEN} }, 'x': { fps: ü } }\r\n";
+    let problems = config::parse_with("wall.yaml", yaml, &Overrides::default(), &environment).unwrap_err();
+    let places: Vec<_> = problems.list().iter().map(|problem| (problem.line, problem.column)).collect();
+    assert_eq!(places, [(3, 22), (3, 52)], "{problems}");
+}

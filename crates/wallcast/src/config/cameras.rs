@@ -19,8 +19,8 @@ pub(super) struct Cameras {
 }
 
 pub(super) fn read(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cameras> {
-    let named = findings.named(field, EXAMPLE)?;
-    if named.is_empty() {
+    let named = findings.named(field, EXAMPLE, false)?;
+    if field.is_empty() {
         findings.problem(field, "no cameras", format!("at least one, such as `{EXAMPLE}`"));
         return None;
     }
@@ -34,7 +34,8 @@ pub(super) fn read(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cam
         cameras.names.push((name.to_owned(), at));
         cameras.good.extend(camera.filter(|_| named_well));
     }
-    Some(cameras)
+    // Names without values are reported and gone; with none left, nobody knows the cameras.
+    (!cameras.names.is_empty()).then_some(cameras)
 }
 
 fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<CameraEntry> {

@@ -71,6 +71,11 @@ impl<'n> Field<'n> {
         matches!(self.value(), Value::List(_))
     }
 
+    /// A mapping without keys.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.value(), Value::Map(entries) if entries.is_empty())
+    }
+
     /// The text is exactly `word`.
     pub(super) fn says(&self, word: &str) -> bool {
         matches!(self.value(), Value::Scalar(text) if text == word)
@@ -143,30 +148,41 @@ impl<'e> Findings<'e> {
             return None;
         };
         for (i, entry) in entries.iter().enumerate() {
-            if !known.contains(&entry.key.as_str()) {
-                let expected = match nearest(&entry.key, known) {
-                    Some(near) => format!("one of {}; did you mean {near}?", known.join(", ")),
-                    None => format!("one of {}", known.join(", ")),
-                };
-                let key = shown(&entry.key);
-                self.problem_at(
-                    entry.at,
-                    join(&field.path, &key),
-                    format!("the unknown key {key}"),
-                    expected,
-                );
+            if known.contains(&entry.key.as_str()) {
+                self.refuse_second(field, &entries[..i], entry);
+            } else if entry.is_bare() {
+                self.refuse_bare(field, entry);
+            } else {
+                self.refuse_unknown(field, entry, known);
+                self.refuse_second(field, &entries[..i], entry);
             }
-            self.refuse_second(field, &entries[..i], entry);
         }
         Some(Fields { path: field.path.clone(), entries })
     }
 
+    fn refuse_unknown(&mut self, field: &Field<'_>, entry: &Entry, known: &[&str]) {
+        let expected = match nearest(&entry.key, known) {
+            Some(near) => format!("one of {}; did you mean {near}?", known.join(", ")),
+            None => format!("one of {}", known.join(", ")),
+        };
+        let key = shown(&entry.key);
+        self.problem_at(entry.at, join(&field.path, &key), format!("the unknown key {key}"), expected);
+    }
+
+    /// `{ token: abc,def }` makes a key of `def`, which is not shown therefore.
+    fn refuse_bare(&mut self, field: &Field<'_>, entry: &Entry) {
+        let expected = "`key: value` (inside `{ }`, a text with `,` needs quotes)";
+        self.problem_at(entry.at, field.path.clone(), "a key without a value", expected);
+    }
+
     /// A mapping from names that the author chose. The field of each has the place of its value; the second `At` is
-    /// the name's own. A name that stands twice is reported here and comes once.
+    /// the name's own. A name that stands twice is reported here and comes once; one without a value is reported and
+    /// does not come, unless `may_be_bare`.
     pub(super) fn named<'n>(
         &mut self,
         field: &Field<'n>,
         example: &str,
+        may_be_bare: bool,
     ) -> Option<Vec<(&'n str, At, Field<'n>)>> {
         let Value::Map(entries) = field.value() else {
             self.problem(field, field.describe(), format!("a mapping from names, such as `{example}`"));
@@ -174,7 +190,9 @@ impl<'e> Findings<'e> {
         };
         let mut named: Vec<(&str, At, Field<'n>)> = Vec::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
-            if !self.refuse_second(field, &entries[..i], entry) {
+            if entry.is_bare() && !may_be_bare {
+                self.refuse_bare(field, entry);
+            } else if !self.refuse_second(field, &entries[..i], entry) {
                 let path = join(&field.path, &shown(&entry.key));
                 named.push((
                     &entry.key,

@@ -20,7 +20,7 @@ pub(super) fn read(
     cameras: &Cameras,
     findings: &mut Findings<'_>,
 ) -> Option<Vec<WallEntry>> {
-    let named = findings.named(field, EXAMPLE)?;
+    let named = findings.named(field, EXAMPLE, true)?;
     if named.is_empty() {
         findings.problem(
             field,

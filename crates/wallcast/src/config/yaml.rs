@@ -86,6 +86,12 @@ fn read<T: serde::de::DeserializeOwned>(text: &str, duplicates: DuplicateKeyPoli
     serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax::explain(&error))
 }
 
+impl Entry {
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self.value.value, Value::Nothing)
+    }
+}
+
 impl Node {
     fn has_duplicate_key(&self) -> bool {
         match &self.value {

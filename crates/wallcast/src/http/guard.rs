@@ -137,36 +137,34 @@ fn take_token_of_query(uri: &mut Uri) -> Option<String> {
 }
 
 fn refusal(denied: Denied) -> Problem {
-    let (status, found, challenge) = match denied {
-        Denied::Missing { .. } => (StatusCode::UNAUTHORIZED, "no token", "Bearer realm=\"wallcast\""),
-        Denied::Unknown { .. } => (
+    let challenge = |status: StatusCode, found: &str, needed: Role, challenge: &'static str| {
+        let expected = format!("one with the role {needed}, as `Authorization: Bearer …` or `?token=…`");
+        Problem::new(status, found, expected)
+            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    };
+    // RFC 6750, section 3.
+    match denied {
+        Denied::Missing { needed } => {
+            challenge(StatusCode::UNAUTHORIZED, "no token", needed, "Bearer realm=\"wallcast\"")
+        }
+        Denied::Unknown { needed } => challenge(
             StatusCode::UNAUTHORIZED,
             "an unknown token",
+            needed,
             "Bearer realm=\"wallcast\", error=\"invalid_token\"",
         ),
-        Denied::WrongRole { .. } => (
+        Denied::WrongRole { needed } => challenge(
             StatusCode::FORBIDDEN,
             "a token without the role",
+            needed,
             "Bearer realm=\"wallcast\", error=\"insufficient_scope\"",
         ),
         Denied::TooMany { retry_after } => {
-            let seconds = retry_after.as_secs();
-            let expected = format!("a pause of {seconds} s");
-            return Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many unknown tokens from this address",
-                expected,
-            )
-            .retry_after(seconds);
+            let (found, pause) = ("too many unknown tokens from this address", retry_after.as_secs());
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, found, format!("a pause of {pause} s"))
+                .retry_after(pause)
         }
-    };
-    let needed = match denied {
-        Denied::Missing { needed } | Denied::Unknown { needed } | Denied::WrongRole { needed } => needed,
-        Denied::TooMany { .. } => unreachable!("returned above"),
-    };
-    let expected = format!("one with the role {needed}, as `Authorization: Bearer …` or `?token=…`");
-    Problem::new(status, found, expected)
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
 }
 
 #[cfg(test)]
