@@ -7,13 +7,21 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Overrides, is_safe_to_show, parse_address};
 
 /// Many cameras, one picture, any browser.
 #[derive(Parser)]
-#[command(name = "wallcast", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(
+    name = "wallcast",
+    bin_name = "wallcast",
+    version,
+    about,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -37,12 +45,13 @@ pub enum Command {
 
 /// `wallcast run`
 #[derive(Args)]
+#[command(group = ArgGroup::new("cameras").args(["urls", "config"]).required(true))]
 pub struct RunArgs {
     /// Cameras: rtsp://[user:password@]host[:port]/path. Named cam1, cam2, … and shown as a grid, on the wall `wall`.
     ///
     /// A password on a command line can be read by other users of this computer (`ps`); a configuration file with
     /// `${NAME}` keeps it to itself.
-    #[arg(value_name = "URL", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(value_name = "URL")]
     pub urls: Vec<String>,
     /// Configuration file; wallcast.example.yaml explains every key
     #[arg(long, short, value_name = "FILE")]
@@ -145,9 +154,12 @@ impl Cli {
         A: Into<OsString>,
     {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        Cli::try_parse_from(&arguments).map_err(|error| Usage {
-            text: without_secrets(error.render().to_string(), &arguments),
-            exit_code: if error.use_stderr() { 2 } else { 0 },
+        Cli::try_parse_from(&arguments).map_err(|error| {
+            let mut text = without_secrets(error.render().to_string(), &arguments);
+            if error.kind() == ErrorKind::InvalidSubcommand {
+                text.push_str("To show your cameras: wallcast run URL…\n");
+            }
+            Usage { text, exit_code: if error.use_stderr() { 2 } else { 0 } }
         })
     }
 }

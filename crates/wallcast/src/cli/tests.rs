@@ -36,10 +36,13 @@ fn urls_and_flags_are_read() {
 #[test]
 fn run_without_anything_to_run_says_what_is_missing() {
     let text = refused("run");
-    assert!(
-        text.contains("<URL|--config <FILE>>") || (text.contains("URL") && text.contains("Usage")),
-        "{text}"
-    );
+    assert!(text.contains("were not provided:\n  <URL|--config <FILE>>"), "{text}");
+    assert!(text.contains("Usage: wallcast run"), "{text}");
+}
+
+#[test]
+fn urls_without_a_command_are_told_of_run() {
+    assert!(refused("rtsp://192.168.8.101/live").contains("wallcast run URL"));
 }
 
 #[test]
