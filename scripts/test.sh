@@ -32,11 +32,12 @@ step() {
   commands+=("$(printf '%q ' "${@:3}")")
 }
 
+# Always the whole workspace: the dependencies' features, and so their builds, depend on the packages selected.
 plan() {
-  local file crate name shell_files
-  mapfile -t shell_files < <(git ls-files -- '*.sh' .ci/run)
+  local file name shell_files
+  mapfile -t shell_files < <(find scripts docker -name node_modules -prune -o -name '*.sh' -print)
   step format unit cargo fmt --all --check
-  step shellcheck unit shellcheck --external-sources "${shell_files[@]}"
+  step shellcheck unit shellcheck --external-sources "${shell_files[@]}" .ci/run
   step lints unit cargo clippy --release --locked --workspace --all-targets -- -D warnings
   step build both cargo test --release --locked --workspace --no-run
   step unit_tests unit cargo test --release --locked --workspace --lib --bins
@@ -45,8 +46,7 @@ plan() {
     [[ -e $file ]] || continue
     name=$(basename "$file" .rs)
     [[ $name == e2e_* ]] && continue
-    crate=$(sed -n 's/^name = "\(.*\)"$/\1/p' "$(dirname "$file")/../Cargo.toml" | head -n 1)
-    step "$name" unit cargo test --release --locked --package "$crate" --test "$name"
+    step "$name" unit cargo test --release --locked --workspace --test "$name"
   done
   while IFS= read -r file; do
     name=${file##*/}
@@ -55,7 +55,7 @@ plan() {
   for file in crates/wallcast/tests/e2e_*.rs; do
     [[ -e $file ]] || continue
     name=$(basename "$file" .rs)
-    step "$name" e2e cargo test --release --locked --package wallcast --test "$name" -- --test-threads=1
+    step "$name" e2e cargo test --release --locked --workspace --test "$name" -- --test-threads=1
   done
   for file in scripts/e2e/*.e2e.mjs; do
     [[ -e $file ]] || continue
