@@ -55,7 +55,7 @@ plan() {
   for file in crates/wallcast/tests/e2e_*.rs; do
     [[ -e $file ]] || continue
     name=$(basename "$file" .rs)
-    step "$name" e2e cargo test --release --locked --workspace --test "$name" -- --test-threads=1
+    step "$name" e2e cargo test --release --locked --workspace --test "$name" -- --test-threads=1 --show-output
   done
   for file in scripts/e2e/*.e2e.mjs; do
     [[ -e $file ]] || continue

@@ -40,7 +40,11 @@ walls: {{ wall: {{ layout: grid, tiles: [yard] }} }}
     wait_until("three seconds of the wall, moving", Duration::from_secs(20), || {
         let samples = watch.newest(0, Duration::from_secs(3));
         let moving = samples.iter().filter(|sample| sample.change > 0.1).count();
-        if samples.len() > 70 && moving > 20 { Ok(()) } else { Err(format!("{moving} of {} frames", samples.len())) }
+        if samples.len() > 70 && moving > 20 {
+            Ok(())
+        } else {
+            Err(format!("{moving} of {} frames", samples.len()))
+        }
     });
     sleep(Duration::from_secs(3)); // fps is over the last 5 s
     let camera = wallcast.stat("/cameras/yard");
@@ -61,7 +65,10 @@ fn shows_the_pattern(watch: &Watch) {
     let sample = *watch.samples(0).last().unwrap();
     // The white bar, an eighth of the picture, pulls both toward 128.
     let (cb, cr) = (128.0 + (THIRD.0 - 128.0) * 0.875, 128.0 + (THIRD.1 - 128.0) * 0.875);
-    assert!((sample.cb - cb).abs() < 8.0 && (sample.cr - cr).abs() < 8.0, "expected ({cb}, {cr}): {sample:?}");
+    assert!(
+        (sample.cb - cb).abs() < 8.0 && (sample.cr - cr).abs() < 8.0,
+        "expected ({cb}, {cr}): {sample:?}"
+    );
     assert!(sample.moves(), "{sample:?}");
 }
 
@@ -103,8 +110,14 @@ fn a_digest_login_is_answered() {
     if !camera::available(test) {
         return;
     }
-    let camera = Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", "digest"]);
-    shows_the_pattern(&plays(test, &camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25"), "tcp", &FULL_HD));
+    let camera =
+        Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", "digest"]);
+    shows_the_pattern(&plays(
+        test,
+        &camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25"),
+        "tcp",
+        &FULL_HD,
+    ));
 }
 
 #[test]
@@ -113,8 +126,14 @@ fn a_basic_login_is_answered() {
     if !camera::available(test) {
         return;
     }
-    let camera = Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", "basic"]);
-    shows_the_pattern(&plays(test, &camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25"), "tcp", &FULL_HD));
+    let camera =
+        Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", "basic"]);
+    shows_the_pattern(&plays(
+        test,
+        &camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25"),
+        "tcp",
+        &FULL_HD,
+    ));
 }
 
 /// 768x432 at rates that are not the wall's; the second has B-frames and four seconds between key frames.
@@ -159,11 +178,14 @@ walls: {{ wall: {{ layout: columns, tiles: [a, b, c, d] }} }}
         Area { y: tile.y + tile.height / 2 - 60, height: 120, ..tile }
     });
     let watch = Watch::start(test, &format!("{}/wall", wallcast.rtsp), &middles);
-    for (tile, (cb, cr)) in [(90.0, 210.0), (60.0, 60.0), (200.0, 110.0), (150.0, 170.0)].into_iter().enumerate() {
+    for (tile, (cb, cr)) in
+        [(90.0, 210.0), (60.0, 60.0), (200.0, 110.0), (150.0, 170.0)].into_iter().enumerate()
+    {
         let (cb, cr) = (128.0 + (cb - 128.0) * 0.875, 128.0 + (cr - 128.0) * 0.875);
         wait_until(&format!("camera {} in its tile, moving", tile + 1), Duration::from_secs(15), || {
             let samples = watch.newest(tile, Duration::from_secs(1));
-            let right = |s: &common::watch::Sample| (s.cb - cb).abs() < 12.0 && (s.cr - cr).abs() < 12.0 && s.moves();
+            let right =
+                |s: &common::watch::Sample| (s.cb - cb).abs() < 12.0 && (s.cr - cr).abs() < 12.0 && s.moves();
             let fitting = samples.iter().filter(|sample| right(sample)).count();
             if samples.len() > 20 && fitting * 10 >= samples.len() * 9 {
                 Ok(())

@@ -34,7 +34,8 @@ fn a_foreign_host_is_refused() {
         assert_eq!(reply.status, 403, "{path}: {reply:?}");
     }
     let port = wallcast.http.rsplit(':').next().unwrap();
-    let reply = request("GET", &format!("{}/stats", wallcast.http), &[("Host", &format!("localhost:{port}"))], "");
+    let reply =
+        request("GET", &format!("{}/stats", wallcast.http), &[("Host", &format!("localhost:{port}"))], "");
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 

@@ -20,7 +20,8 @@ pub struct Camera {
 pub fn available(test: &str) -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     let found = *AVAILABLE.get_or_init(|| {
-        let import = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer";
+        let import =
+            "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer";
         Command::new("/usr/bin/python3")
             .args(["-c", import])
             .stderr(Stdio::null())

@@ -5,8 +5,11 @@
 
 #![allow(
     dead_code,
+    unused_imports,
+    unused_macros,
     unreachable_pub,
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::print_stderr,
     reason = "a harness: each test file uses a part of it, and a test may panic"
 )]
@@ -26,6 +29,16 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// A figure for whoever reads the log (`--show-output`).
+macro_rules! note {
+    ($($text:tt)*) => { crate::common::print(&format!($($text)*)) };
+}
+pub(crate) use note;
+
+pub fn print(text: &str) {
+    println!("{text}");
+}
+
 /// The project's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -40,11 +53,7 @@ pub fn artifacts(test: &str) -> PathBuf {
 }
 
 /// Asks again and again until `check` answers `Ok`, and fails the test with the last `Err` after `limit`.
-pub fn wait_until<T, E: Display>(
-    what: &str,
-    limit: Duration,
-    mut check: impl FnMut() -> Result<T, E>,
-) -> T {
+pub fn wait_until<T, E: Display>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, E>) -> T {
     let started = Instant::now();
     loop {
         match check() {

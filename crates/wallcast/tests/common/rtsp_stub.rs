@@ -82,7 +82,9 @@ fn refuse(request: &str) -> String {
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("cseq:").map(|value| value.trim().to_owned()))
         .unwrap_or_default();
     if request.starts_with("OPTIONS") {
-        return format!("RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n");
+        return format!(
+            "RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n"
+        );
     }
     format!(
         "RTSP/1.0 401 Unauthorized\r\nCSeq: {sequence}\r\n\

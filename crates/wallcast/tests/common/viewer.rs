@@ -101,7 +101,8 @@ async fn offer(events: &Arc<Events>) -> (Arc<dyn PeerConnection>, String) {
         .build()
         .await
         .unwrap();
-    let receive = RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
+    let receive =
+        RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
     peer.add_transceiver_from_kind(RtpCodecKind::Video, Some(receive)).await.unwrap();
     let offer = peer.create_offer(None).await.unwrap();
     peer.set_local_description(offer).await.unwrap();

@@ -135,7 +135,10 @@ impl Drop for Wallcast {
         let output = self.output.finish_by_ref();
         if thread::panicking() {
             let lines: Vec<&str> = output.lines().collect();
-            eprintln!("--- the last lines of wallcast ---\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            eprintln!(
+                "--- the last lines of wallcast ---\n{}",
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
         }
     }
 }
