@@ -121,7 +121,7 @@ impl Peers {
     }
 
     /// Admits nobody any more and ends every peer, within two seconds.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.closing.cancel();
         let leaving: Vec<_> = self.table.lock().values().cloned().collect();
         let all = async {
