@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../../tests/support/annexb.rs"]
 mod annexb;
 
@@ -39,7 +40,8 @@ fn frames_of(stream: &[u8], codec: Codec) -> Vec<Arc<Frame>> {
 /// Mean absolute difference of two pictures' luma, the second one's samples changed by `map`.
 fn difference(a: &Frame, b: &Frame, map: impl Fn(u8) -> u8) -> f64 {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()));
-    let row = |frame: &Frame, y: usize| frame.plane(0)[y * frame.stride(0)..][..frame.width() as usize].to_vec();
+    let row =
+        |frame: &Frame, y: usize| frame.plane(0)[y * frame.stride(0)..][..frame.width() as usize].to_vec();
     let sum: u64 = (0..a.height() as usize)
         .flat_map(|y| row(a, y).into_iter().zip(row(b, y)))
         .map(|(a, b)| u64::from(a.abs_diff(map(b))))
@@ -68,7 +70,8 @@ fn a_stream_without_b_frames_gives_every_picture_at_once() {
 #[test]
 fn c10_b_frames_come_out_in_display_order() {
     let reference = frames_of(fixture!("baseline.h264"), Codec::H264);
-    for (stream, codec) in [(fixture!("bframes.h264"), Codec::H264), (fixture!("bframes.h265"), Codec::H265)] {
+    for (stream, codec) in [(fixture!("bframes.h264"), Codec::H264), (fixture!("bframes.h265"), Codec::H265)]
+    {
         let frames = frames_of(stream, codec);
         // What is still waiting for its turn at the end of the stream is not flushed.
         assert!(frames.len() >= 46, "{codec:?}: {}", frames.len());

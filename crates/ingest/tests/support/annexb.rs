@@ -32,5 +32,9 @@ fn nal_units(stream: &[u8]) -> Vec<&[u8]> {
     let starts: Vec<usize> = (0..stream.len() - 3).filter(|&at| stream[at..at + 3] == [0, 0, 1]).collect();
     let ends = starts.iter().skip(1).copied().chain([stream.len()]);
     let trim = |nal: &'_ [u8]| nal.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    starts.iter().zip(ends).map(|(&start, end)| &stream[start + 3..][..trim(&stream[start + 3..end])]).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(&start, end)| &stream[start + 3..][..trim(&stream[start + 3..end])])
+        .collect()
 }
