@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use common::{PATIENCE, PPS, SPS, Viewer, Wall, on_loopback, peers, until};
 use wallcast_webrtc::{OfferError, PeerState, PeersConfig};
-use webrtc::peer_connection::RTCPeerConnectionState;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_first_gets_a_key_frame_with_its_parameter_sets_and_then_every_frame() {
@@ -41,6 +40,7 @@ async fn viewers_of_one_source_have_tracks_of_their_own() {
     let (first, second) = (one.frame().await, other.frame().await);
     assert!(first.is_key() && second.is_key());
     assert_ne!(first.ssrc, second.ssrc);
+    assert_eq!(first.payload_type, second.payload_type, "both offered the same");
     assert_ne!(
         (first.first_sequence_number, first.timestamp),
         (second.first_sequence_number, second.timestamp)
@@ -70,8 +70,7 @@ async fn closing_a_session_tells_the_viewer_and_frees_it() {
     assert!(peers.stats().is_empty());
     assert!(!wall.source.is_wanted());
     assert!(!peers.close(&answer.id).await, "a session ends once");
-    let closed = viewer.state.wait_for(|&state| state == RTCPeerConnectionState::Closed);
-    tokio::time::timeout(Duration::from_secs(2), closed).await.expect("the viewer is told").unwrap();
+    viewer.told_goodbye(Duration::from_secs(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,9 +147,8 @@ async fn stopping_ends_every_viewer_within_two_seconds() {
     peers.stop().await;
     assert!(start.elapsed() < Duration::from_secs(3));
     assert!(!wall.source.is_wanted());
-    for viewer in &mut viewers {
-        let closed = viewer.state.wait_for(|&state| state == RTCPeerConnectionState::Closed);
-        tokio::time::timeout(Duration::from_secs(2), closed).await.expect("every viewer is told").unwrap();
+    for viewer in &viewers {
+        viewer.told_goodbye(Duration::from_secs(2)).await;
     }
 }
 

@@ -155,6 +155,7 @@ fn mutated_offers_are_answered_or_refused_and_nothing_else() {
         seed ^= seed << 17;
         (seed % below as u64) as usize
     };
+    let mut answered = 0;
     for round in 0..3000 {
         let mut bytes = [CHROMIUM, FIREFOX, SAFARI][round % 3].as_bytes().to_vec();
         for _ in 0..=random(8) {
@@ -174,6 +175,8 @@ fn mutated_offers_are_answered_or_refused_and_nothing_else() {
         if let Ok(offer) = Offer::parse(&text, wall()) {
             let reduced = offer.reduced();
             assert!(answer(&offer, reduced, wall()).is_some());
+            answered += 1;
         }
     }
+    assert!((300..2700).contains(&answered), "{answered} of 3000 tell little");
 }

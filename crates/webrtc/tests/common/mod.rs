@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
@@ -17,7 +18,7 @@ use wallcast_webrtc::{Answer, OfferError, Peers, PeersConfig, ProfileLevelId, So
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, register_default_interceptors,
+    RTCSessionDescription, Registry, register_default_interceptors,
 };
 
 /// Nothing here takes this long unless it never happens.
@@ -103,11 +104,9 @@ pub async fn until(what: &str, patience: Duration, mut condition: impl FnMut() -
 pub struct Viewer {
     pub connection: Arc<dyn PeerConnection>,
     pub offer: String,
-    pub state: watch::Receiver<RTCPeerConnectionState>,
     packets: mpsc::Receiver<rtc_rtp::Packet>,
     track: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
     depacketiser: H264Packet,
-    pub packets_seen: Arc<AtomicU64>,
 }
 
 /// An access unit as a viewer got it.
@@ -129,9 +128,7 @@ impl Received {
 
 struct Events {
     gathered: watch::Sender<bool>,
-    state: watch::Sender<RTCPeerConnectionState>,
     packets: mpsc::Sender<rtc_rtp::Packet>,
-    packets_seen: Arc<AtomicU64>,
     track: watch::Sender<Option<Arc<dyn TrackRemote>>>,
 }
 
@@ -141,17 +138,12 @@ impl PeerConnectionEventHandler for Events {
         self.gathered.send_replace(state == RTCIceGatheringState::Complete);
     }
 
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.state.send_replace(state);
-    }
-
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
         self.track.send_replace(Some(Arc::clone(&track)));
-        let (packets, seen) = (self.packets.clone(), Arc::clone(&self.packets_seen));
+        let packets = self.packets.clone();
         tokio::spawn(async move {
             while let Some(event) = track.poll().await {
                 if let TrackRemoteEvent::OnRtpPacket(packet) = event {
-                    seen.fetch_add(1, Ordering::SeqCst);
                     // A test that does not read its packets is not to hold up the connection.
                     let _ = packets.try_send(packet);
                 }
@@ -166,17 +158,9 @@ impl Viewer {
         media_engine.register_default_codecs().unwrap();
         let registry = register_default_interceptors(Registry::new(), &mut media_engine).unwrap();
         let (gathered_sender, mut gathered) = watch::channel(false);
-        let (state_sender, state) = watch::channel(RTCPeerConnectionState::New);
         let (packet_sender, packets) = mpsc::channel(4096);
         let (track_sender, track) = watch::channel(None);
-        let packets_seen = Arc::new(AtomicU64::new(0));
-        let events = Events {
-            gathered: gathered_sender,
-            state: state_sender,
-            packets: packet_sender,
-            packets_seen: Arc::clone(&packets_seen),
-            track: track_sender,
-        };
+        let events = Events { gathered: gathered_sender, packets: packet_sender, track: track_sender };
         let connection: Arc<dyn PeerConnection> = Arc::new(
             PeerConnectionBuilder::new()
                 .with_media_engine(media_engine)
@@ -194,7 +178,7 @@ impl Viewer {
         connection.set_local_description(offer).await.unwrap();
         timeout(PATIENCE, gathered.wait_for(|&complete| complete)).await.unwrap().unwrap();
         let offer = connection.local_description().await.unwrap().sdp;
-        Self { connection, offer, state, packets, track, depacketiser: H264Packet::default(), packets_seen }
+        Self { connection, offer, packets, track, depacketiser: H264Packet::default() }
     }
 
     pub async fn accept(&self, answer: &str) {
@@ -245,6 +229,20 @@ impl Viewer {
                     ..*received
                 };
             }
+        }
+    }
+
+    /// Waits for the other side's goodbye (DTLS close_notify).
+    pub async fn told_goodbye(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let receivers = self.connection.get_receivers().await;
+            let transport = receivers[0].transport().await.unwrap().unwrap();
+            if transport.state().await.unwrap() == RTCDtlsTransportState::Closed {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the viewer was not told");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
