@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
@@ -24,6 +25,7 @@ use webrtc::peer_connection::{
     RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
     configure_nack, configure_rtcp_reports,
 };
+use webrtc::rtp_transceiver::RtpSender;
 
 use crate::feedback::{self, Feedback};
 use crate::sdp::{Format, Offer};
@@ -43,7 +45,7 @@ pub(crate) enum Link {
     Connected,
     /// Connected once; the other side has been silent for five seconds. May come back.
     Silent,
-    /// Closed by the other side, silent for good (30 s), or the handshake failed.
+    /// Silent for good (30 s), or the handshake failed.
     Ended,
 }
 
@@ -52,6 +54,7 @@ pub(crate) enum Link {
 pub(crate) struct Connection {
     peer_connection: Arc<dyn PeerConnection>,
     track: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
     link: watch::Receiver<Link>,
 }
 
@@ -87,10 +90,16 @@ impl Connection {
                 .await?,
         );
         let track = Arc::new(TrackLocalStaticRTP::new(media_track(offer.format(), ids)));
-        let connection = Self { peer_connection, track, link };
+        let sender = match peer_connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await {
+            Ok(sender) => sender,
+            Err(error) => {
+                let _ = peer_connection.close().await;
+                return Err(error);
+            }
+        };
+        let connection = Self { peer_connection, track, sender, link };
         let negotiated = async {
             let core = &connection.peer_connection;
-            core.add_track(Arc::clone(&connection.track) as Arc<dyn TrackLocal>).await?;
             core.set_remote_description(RTCSessionDescription::offer(offer.reduced().marshal())?).await?;
             let answer = core.create_answer(None).await?;
             core.set_local_description(answer).await?;
@@ -118,6 +127,13 @@ impl Connection {
 
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
+    }
+
+    /// The other side has said goodbye (DTLS close_notify). To be asked now and then: by the rules of W3C a connection
+    /// whose DTLS transport is closed is still `connected`, so the library raises no event.
+    pub(crate) async fn is_closed_by_viewer(&self) -> bool {
+        let Ok(Some(transport)) = self.sender.transport().await else { return false };
+        transport.state().await.is_ok_and(|state| state == RTCDtlsTransportState::Closed)
     }
 
     /// Tells the other side (DTLS close_notify) and frees the sockets. Never from one of the library's callbacks, which

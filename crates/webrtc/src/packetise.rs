@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn no_payload_is_larger_than_the_limit() {
-        for len in [1, MAX_PAYLOAD - 2, MAX_PAYLOAD - 1, MAX_PAYLOAD, 3 * MAX_PAYLOAD] {
+        for len in [2, MAX_PAYLOAD - 2, MAX_PAYLOAD - 1, MAX_PAYLOAD, 3 * MAX_PAYLOAD] {
             let access_unit = nal(0x41, len);
             let frame = packetise(access_unit.clone()).unwrap();
             assert!(frame.payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD), "{len}");

@@ -20,6 +20,9 @@ use crate::track::{Track, TrackIds};
 /// From the first answered check to the end of the DTLS handshake, whose lost flights are repeated after 1, 2, 4 s.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often a connection is asked whether its viewer has left.
+const GOODBYE_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What is known of a peer from outside of its task.
 pub(crate) struct Peer {
     id: SessionId,
@@ -90,23 +93,26 @@ impl Peer {
         if timeout(HANDSHAKE_TIMEOUT, link.wait_for(reached(Link::Connected))).await.is_err() {
             return "the DTLS handshake was not finished in time";
         }
-        tokio::select! {
-            Ended = self.send_frames(connection, track) => "the connection's driver stopped",
-            why = async {
-                loop {
-                    let now = *link.borrow_and_update();
-                    match now {
-                        Link::Ended => return "the viewer closed, fell silent, or failed its handshake",
-                        Link::Silent => self.counters.set_state(PeerState::Disconnected),
-                        Link::Checking | Link::Securing | Link::Connected => {
-                            self.counters.set_state(PeerState::Connected);
-                        }
-                    }
-                    if link.changed().await.is_err() {
-                        return "the connection's driver is gone";
+        let mut goodbye = tokio::time::interval(GOODBYE_INTERVAL);
+        let watch = async {
+            loop {
+                let now = *link.borrow_and_update();
+                match now {
+                    Link::Ended => return "the viewer fell silent, or failed its handshake",
+                    Link::Silent => self.counters.set_state(PeerState::Disconnected),
+                    Link::Checking | Link::Securing | Link::Connected => {
+                        self.counters.set_state(PeerState::Connected)
                     }
                 }
-            } => why,
+                tokio::select! {
+                    changed = link.changed() => if changed.is_err() { return "the connection's driver is gone" },
+                    _ = goodbye.tick() => if connection.is_closed_by_viewer().await { return "the viewer left" },
+                }
+            }
+        };
+        tokio::select! {
+            Ended = self.send_frames(connection, track) => "the connection's driver stopped",
+            why = watch => why,
         }
     }
 

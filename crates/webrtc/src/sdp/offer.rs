@@ -51,7 +51,11 @@ impl Offer {
             return Err(unreadable(format!("found {} bytes, expected at most {MAX_BYTES}", text.len())));
         }
         let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).map_err(|error| {
-            unreadable(format!("found {}, expected an SDP offer ({error})", excerpt(text)))
+            unreadable(format!(
+                "found {}, expected an SDP offer ({})",
+                excerpt(text),
+                excerpt(&error.to_string())
+            ))
         })?;
         let sections = session.media_descriptions.len();
         if sections > MAX_SECTIONS {
@@ -302,5 +306,6 @@ fn excerpt(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 #[path = "offer_tests.rs"]
 mod tests;
