@@ -168,3 +168,6 @@ fn refusal(denied: Denied) -> Problem {
     Problem::new(status, found, expected)
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
+
+#[cfg(test)]
+mod tests;

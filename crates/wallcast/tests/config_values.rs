@@ -1,0 +1,204 @@
+//! What good configurations mean: values, defaults, and that the example file tells the truth about both.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use wallcast::auth::{Auth, Role};
+use wallcast::config::{self, Config, Encoder, Overrides, Preset};
+use wallcast_compositor::Fit;
+use wallcast_ingest::Transport;
+
+const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
+
+fn environment(name: &str) -> Option<String> {
+    ["KIOSK_TOKEN", "EDITOR_TOKEN", "LEFT_PASSWORD"].contains(&name).then(|| format!("{name}-is-long-enough"))
+}
+
+#[track_caller]
+fn good(yaml: &str) -> Config {
+    match config::parse_with("wall.yaml", yaml, &Overrides::default(), &environment) {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// Everything that has a default, in the words of a configuration file.
+fn in_words(config: &Config) -> Vec<(&'static str, String)> {
+    let wall = &config.walls[0];
+    let yes = |condition: bool, word: &str| if condition { word.to_owned() } else { format!("not {word}") };
+    vec![
+        ("listen", config.listen.to_string()),
+        ("webrtc.listen", config.webrtc.listen.to_string()),
+        ("rtsp.listen", config.rtsp.listen.map_or("none".to_owned(), |address| address.to_string())),
+        (
+            "auth",
+            yes(
+                matches!(config.auth, Auth::Loopback),
+                "nobody is asked, which only goes with addresses of loopback.",
+            ),
+        ),
+        ("hosts", format!("{:?}", config.hosts)),
+        ("cameras.yard.substream", yes(config.cameras[0].substream.is_none(), "none")),
+        ("cameras.yard.transport", yes(config.cameras[0].transport == Transport::Tcp, "tcp")),
+        ("walls", format!("one called `{}` with every camera", wall.name)),
+        ("walls.wall.size", format!("{}x{}", wall.size.width(), wall.size.height())),
+        ("walls.wall.fps", wall.fps.get().to_string()),
+        ("walls.wall.bitrate", format!("{}M", wall.bitrate.bps() / 1_000_000)),
+        ("walls.wall.encoder", wall.encoder.as_str().to_owned()),
+        ("walls.wall.black_after", format!("{}s", wall.black_after.as_secs())),
+        ("walls.wall.layout", wall.preset.unwrap().as_str().to_owned()),
+        ("walls.wall.tiles", yes(wall.tiles.len() == config.cameras.len(), "every camera")),
+        ("walls.wall.fit", wall.layout.placements()[0].fit().as_str().to_owned()),
+    ]
+}
+
+/// `(path of the key below, what the comment says)` for every `Default: …` in the example's comments.
+fn documented_defaults() -> Vec<(String, String)> {
+    let (mut path, mut pending, mut found): (Vec<(usize, &str)>, Option<String>, Vec<_>) =
+        (Vec::new(), None, Vec::new());
+    for line in EXAMPLE.lines() {
+        let (text, indent) = (line.trim(), line.len() - line.trim_start().len());
+        if let Some(comment) = text.strip_prefix('#') {
+            if let Some((_, default)) = comment.split_once("Default: ") {
+                pending = Some(default.to_owned());
+            }
+        } else if let Some((key, _)) = text.split_once(':')
+            && !text.starts_with('-')
+        {
+            path.retain(|(outer, _)| *outer < indent);
+            path.push((indent, key));
+            if let Some(default) = pending.take() {
+                let keys: Vec<&str> = path.iter().map(|(_, key)| *key).collect();
+                found.push((keys.join("."), default));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_example_parses_and_has_the_values_it_shows() {
+    let config = good(EXAMPLE);
+    let names: Vec<&str> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
+    assert_eq!(names, ["left", "gate", "right", "yard"]);
+    assert_eq!(config.cameras[0].source.to_string(), "rtsp://192.168.8.101:554/live/left");
+    assert_eq!(config.walls[0].tiles, ["left", "yard", "gate", "right"]);
+    assert_eq!(config.walls[0].preset, Some(Preset::Columns));
+    assert_eq!(config.walls[1].preset, None);
+    assert_eq!(config.walls[1].layout.placements()[0].fit(), Fit::Cover);
+    let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
+    assert_eq!((tokens[0].name(), tokens[0].secret()), ("kiosk", "KIOSK_TOKEN-is-long-enough"));
+    assert!(tokens[0].roles().allow(Role::View) && !tokens[0].roles().allow(Role::Admin));
+    assert_eq!(config.hosts, ["wall.example.org"]);
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("cameras.yard.substream: read, not used yet"), "{warnings:?}");
+}
+
+#[test]
+fn the_comments_of_the_example_match_the_real_defaults() {
+    let real = in_words(&good("cameras: { yard: rtsp://a/ }"));
+    let documented = documented_defaults();
+    assert_eq!(documented.len(), real.len(), "every default is documented once: {documented:?}");
+    for ((key, default), (documented_key, documented)) in real.iter().zip(&documented) {
+        assert_eq!((*key, default.as_str()), (documented_key.as_str(), documented.as_str()));
+    }
+}
+
+#[test]
+fn the_example_names_every_key_there_is() {
+    // The list of known keys is what an unknown one is answered with.
+    let broken = "nokey: 1\nwebrtc: { nokey: 1 }\nrtsp: { nokey: 1 }\nauth: { nokey: 1, tokens: [{ nokey: 1 }] }\n\
+                  cameras: { a: { nokey: 1 } }\nwalls: { b: { nokey: 1 }, c: { layout: [{ nokey: 1 }] } }\n";
+    let problems = config::parse_with("wall.yaml", broken, &Overrides::default(), &environment).unwrap_err();
+    let known: Vec<&str> = problems
+        .list()
+        .iter()
+        .filter(|p| p.found.contains("unknown key"))
+        .flat_map(|p| p.expected.strip_prefix("one of ").unwrap().split(", "))
+        .collect();
+    assert!(known.len() >= 30, "{known:?}");
+    for key in known {
+        assert!(EXAMPLE.contains(&format!("{key}:")), "{key}");
+    }
+}
+
+#[test]
+fn values_are_read_as_people_write_them() {
+    let config = good(
+        "\
+listen: localhost:9000
+rtsp: { listen: none }
+auth: none
+hosts: [Wall.Local, 10.0.0.1, '::1']
+cameras:
+  1: rtsp://a/
+  '2': { source: rtsp://b/, transport: udp, substream: rtsp://b/s }
+walls:
+  tall: { size: 1080x1920, fps: 60, bitrate: 2.5M, black_after: 1500ms, layout: grid, tiles: [2, 1, 2], fit: cover }
+  plain:
+",
+    );
+    assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
+    assert_eq!(config.rtsp.listen, None);
+    assert!(matches!(config.auth, Auth::Open));
+    assert_eq!(config.hosts, ["wall.local", "10.0.0.1", "::1"]);
+    assert_eq!(config.cameras[1].transport, Transport::Udp);
+    assert!(config.cameras[1].substream.is_some());
+    let wall = &config.walls[0];
+    assert_eq!(
+        (wall.size.width(), wall.size.height(), wall.fps.get(), wall.bitrate.bps()),
+        (1080, 1920, 60, 2_500_000)
+    );
+    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), Encoder::OpenH264));
+    assert_eq!(wall.tiles, ["2", "1", "2"]);
+    assert!(wall.layout.placements().iter().all(|placement| placement.fit() == Fit::Cover));
+    assert_eq!(config.walls[1].tiles, ["1", "2"], "a wall without keys has every default");
+}
+
+#[test]
+fn a_preset_with_more_cells_than_cameras_keeps_its_cells() {
+    let config = good("cameras: { a: rtsp://a/ }\nwalls: { wall: { layout: columns } }");
+    assert_eq!((config.walls[0].tiles.len(), config.walls[0].layout.placements().len()), (1, 4));
+}
+
+#[test]
+fn tokens_keep_their_spelling_and_dollars_can_be_escaped() {
+    let token = |written: &str| {
+        let yaml = format!(
+            "cameras: {{ a: rtsp://a/ }}\nauth: {{ tokens: [{{ name: n, token: {written}, roles: [view] }}] }}"
+        );
+        let Auth::Tokens(tokens) = good(&yaml).auth else { panic!("tokens") };
+        tokens[0].secret().to_owned()
+    };
+    assert_eq!(token("00420000"), "00420000");
+    assert_eq!(token("1e10"), "1e10");
+    assert_eq!(token("0x1F"), "0x1F");
+    assert_eq!(token("true"), "true");
+    assert_eq!(token("'${KIOSK_TOKEN}'"), "KIOSK_TOKEN-is-long-enough");
+    assert_eq!(token("${KIOSK_TOKEN}"), "KIOSK_TOKEN-is-long-enough");
+    assert_eq!(token("'a$$b$c$${KIOSK_TOKEN}'"), "a$b$c${KIOSK_TOKEN}");
+}
+
+#[test]
+fn urls_become_cameras_in_their_order_and_one_wall() {
+    let urls = ["rtsp://a/", "rtsp://u:geheim@b/"].map(str::to_owned);
+    let flags = Overrides { rtsp_listen: Some(None), ..Overrides::default() };
+    let config = Config::from_urls(&urls, Transport::Udp, Preset::Grid, &flags).unwrap();
+    let names: Vec<&str> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
+    assert_eq!(names, ["cam1", "cam2"]);
+    assert!(config.cameras.iter().all(|camera| camera.transport == Transport::Udp));
+    assert_eq!((config.walls[0].name.as_str(), config.walls.len()), ("wall", 1));
+    assert_eq!(config.walls[0].tiles, names);
+    assert_eq!((config.listen, config.rtsp.listen), ("127.0.0.1:8081".parse().unwrap(), None));
+}
+
+#[test]
+fn an_open_listener_is_a_warning_at_every_start() {
+    let config = good("listen: 0.0.0.0:8081\nauth: none\ncameras: { a: rtsp://a/ }");
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["line 1: listen: whoever reaches 0.0.0.0:8081 may watch and change walls, because `auth` is none"]
+    );
+}
