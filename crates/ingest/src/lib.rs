@@ -1,1 +1,44 @@
 //! Cameras in, pictures out.
+//!
+//! A [`Camera`] reads one stream and keeps it alive: one tokio task holds the session (RTSP through `retina`),
+//! one thread `decode-<camera>` decodes, and the last decoded [`Frame`] waits in a cache of one for whoever
+//! asks. A wall asks [`CameraView::tile`] at every tick and gets what the tile shows at that moment: a picture or
+//! black, with the state, the reason in words and since when. Asking never waits for the network or the decoder.
+//!
+//! This crate knows nothing of layouts, encoders or viewers.
+//!
+//! # Threads and queues
+//! | queue | capacity | when full |
+//! | --- | --- | --- |
+//! | session → decode thread: access units | 32 | drop up to the next key frame, count `access_units_dropped` |
+//! | decode thread → last-frame cache | 1 | the newest wins, count `frames_overwritten` |
+//!
+//! # Secrets
+//! A camera's user, password and query string appear in nothing this crate logs or returns. The library `retina`
+//! however writes request addresses (with their query) to the `log` crate; a binary that bridges `log` to its own
+//! output must switch off the targets in [`QUIET_LOG_TARGETS`].
+
+mod backoff;
+mod camera;
+mod decode;
+#[allow(unsafe_code, reason = "libavutil's frames and libswscale behind safe types")]
+mod ffi;
+mod ffmpeg;
+mod frame;
+mod queue;
+mod record;
+mod session;
+mod source;
+mod stats;
+mod tile;
+
+pub use camera::{Camera, CameraConfig, CameraView, StartError, Transport};
+pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
+pub use frame::{ColorMatrix, ColorRange, Frame};
+pub use source::{SourceUrl, SourceUrlError};
+pub use stats::{CameraStats, Percentiles};
+pub use tile::{TileState, TileStatus};
+
+/// Targets of the `log` crate whose lines may carry a camera's query string, which can be a secret. Everything
+/// worth knowing from them is in this crate's own reasons.
+pub const QUIET_LOG_TARGETS: &[&str] = &["retina"];

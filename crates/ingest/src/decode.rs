@@ -1,0 +1,168 @@
+//! Access units in, frames out: libavcodec with one thread, no more delay than the stream's own reordering.
+
+mod thread;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ffmpeg_next::codec::{self, Context, Flags, Id, decoder};
+use ffmpeg_next::color::{Range, Space};
+use ffmpeg_next::error::EAGAIN;
+use ffmpeg_next::format::Pixel;
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::{Dictionary, Error, Packet};
+
+pub(crate) use thread::{DecodeThread, SpawnError};
+
+use crate::ffi::{Converter, Picture};
+use crate::frame::{ColorMatrix, ColorRange, Frame, FrameInfo};
+use crate::queue::Codec;
+
+/// 4096x4096. A larger picture is refused before memory is spent on it.
+pub(crate) const MAX_PIXELS: u32 = 16 * 1024 * 1024;
+
+/// More frames than any reordering buffer holds; past it a decoder that never says "again" is left alone until the
+/// next access unit.
+const MAX_FRAMES_PER_UNIT: usize = 32;
+
+/// One session's decoder.
+pub(crate) struct Decoder {
+    decoder: decoder::Video,
+    converter: Converter,
+    /// Where the next frame goes; handed out once it is filled.
+    empty: Video,
+}
+
+/// Why there is no decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("this FFmpeg has no decoder {name}")]
+    Missing { name: &'static str },
+    #[error("the decoder {name} does not open: {error}")]
+    Refused { name: &'static str, error: Error },
+}
+
+/// What one access unit led to.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// In output order; usually one.
+    pub(crate) frames: Vec<Arc<Frame>>,
+    /// Refused access units, damaged or unusable pictures.
+    pub(crate) errors: u32,
+}
+
+impl Decoder {
+    pub(crate) fn open(codec: Codec) -> Result<Self, OpenError> {
+        crate::ffmpeg::silence();
+        // By name: by id a build may prefer a decoder that needs hardware.
+        let (id, name) = match codec {
+            Codec::H264 => (Id::H264, "h264"),
+            Codec::H265 => (Id::HEVC, "hevc"),
+        };
+        let found = codec::decoder::find_by_name(name).ok_or(OpenError::Missing { name })?;
+        debug_assert_eq!(found.id(), id);
+        let mut context = Context::new_with_codec(found);
+        // A stream that reorders says so in its parameter sets or is found out by the decoder, which then begins to
+        // wait as long as needed: the flag only forbids waiting just in case.
+        context.set_flags(Flags::LOW_DELAY);
+        let mut options = Dictionary::new();
+        // Cameras decode in parallel to each other. A frame thread would be a frame of delay and of memory.
+        options.set("threads", "1");
+        options.set("max_pixels", &MAX_PIXELS.to_string());
+        let decoder = context
+            .decoder()
+            .open_as_with(found, options)
+            .and_then(decoder::Opened::video)
+            .map_err(|error| OpenError::Refused { name, error })?;
+        Ok(Self { decoder, converter: Converter::new(), empty: Video::empty() })
+    }
+
+    /// Decodes one access unit (Annex B). `next_sequence` numbers the frames.
+    pub(crate) fn decode(&mut self, unit: &[u8], next_sequence: &mut u64) -> Decoded {
+        let mut decoded = Decoded::default();
+        if unit.is_empty() {
+            // An empty packet would mean "end of stream" to libavcodec.
+            decoded.errors += 1;
+            return decoded;
+        }
+        let packet = Packet::copy(unit);
+        match self.decoder.send_packet(&packet) {
+            Err(Error::Other { errno: EAGAIN }) => {
+                self.receive(&mut decoded, next_sequence);
+                if self.decoder.send_packet(&packet).is_err() {
+                    decoded.errors += 1;
+                }
+            }
+            Err(_) => decoded.errors += 1,
+            Ok(()) => {}
+        }
+        self.receive(&mut decoded, next_sequence);
+        decoded
+    }
+
+    fn receive(&mut self, decoded: &mut Decoded, next_sequence: &mut u64) {
+        for _ in 0..MAX_FRAMES_PER_UNIT {
+            match self.decoder.receive_frame(&mut self.empty) {
+                Ok(()) => {}
+                Err(Error::Other { errno: EAGAIN } | Error::Eof) => return,
+                Err(_) => {
+                    decoded.errors += 1;
+                    continue;
+                }
+            }
+            let raw = std::mem::replace(&mut self.empty, Video::empty());
+            if raw.is_corrupt() || raw.has_decode_errors() {
+                decoded.errors += 1;
+            }
+            let info = FrameInfo {
+                decoded_at: Instant::now(),
+                sequence: *next_sequence,
+                matrix: matrix(&raw),
+                range: range(&raw),
+                sample_aspect_ratio: sample_aspect_ratio(&raw),
+            };
+            match self.picture(raw) {
+                Some(picture) => {
+                    *next_sequence += 1;
+                    decoded.frames.push(Arc::new(Frame::new(picture, info)));
+                }
+                None => decoded.errors += 1,
+            }
+        }
+    }
+
+    fn picture(&mut self, raw: Video) -> Option<Picture> {
+        match Picture::is_native(raw.format()) {
+            true => Picture::new(raw),
+            false => self.converter.convert(&raw).ok(),
+        }
+    }
+}
+
+fn matrix(raw: &Video) -> ColorMatrix {
+    match raw.color_space() {
+        Space::BT709 => ColorMatrix::Bt709,
+        Space::BT2020NCL | Space::BT2020CL => ColorMatrix::Bt2020,
+        Space::BT470BG | Space::SMPTE170M | Space::FCC => ColorMatrix::Bt601,
+        _ if raw.width() >= 1280 || raw.height() >= 720 => ColorMatrix::Bt709,
+        _ => ColorMatrix::Bt601,
+    }
+}
+
+fn range(raw: &Video) -> ColorRange {
+    let is_j_format =
+        matches!(raw.format(), Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P);
+    match raw.color_range() {
+        Range::JPEG => ColorRange::Full,
+        _ if is_j_format => ColorRange::Full,
+        _ => ColorRange::Limited,
+    }
+}
+
+fn sample_aspect_ratio(raw: &Video) -> (u32, u32) {
+    let ratio = raw.aspect_ratio();
+    match (u32::try_from(ratio.numerator()), u32::try_from(ratio.denominator())) {
+        (Ok(width), Ok(height)) if width > 0 && height > 0 => (width, height),
+        _ => (1, 1),
+    }
+}

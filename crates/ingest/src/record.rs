@@ -1,0 +1,209 @@
+//! What is known of one camera, shared by its session, its decode thread and everybody who looks: the last-frame
+//! cache (capacity 1, the newest wins), the facts of the tile's life, and the figures.
+//!
+//! One lock, held for a few assignments only, never across an await, a decode or the freeing of a picture.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::frame::Frame;
+use crate::queue::Codec;
+use crate::stats::{CameraStats, Percentiles, Window};
+use crate::tile::{Facts, Life, Moment, TileState, TileStatus};
+
+pub(crate) struct Record {
+    name: String,
+    url: String,
+    inner: Mutex<Inner>,
+    counters: Counters,
+    /// The decode thread cannot go on with the present session: a panic, or no decoder to be had.
+    pub(crate) decoder_failed: Notify,
+}
+
+struct Inner {
+    facts: Facts,
+    latest: Option<Latest>,
+    session: Session,
+    codec: Option<Codec>,
+    resolution: Option<(u32, u32)>,
+    /// Decode times in milliseconds, one sample a frame.
+    decode_ms: Window,
+    /// Bytes, one sample an access unit.
+    received: Window,
+}
+
+/// The last-frame cache.
+struct Latest {
+    frame: Arc<Frame>,
+    seen: bool,
+}
+
+/// The decoded frames of the session that runs.
+#[derive(Default)]
+struct Session {
+    number: u64,
+    first_and_last_decoded: Option<(Instant, Instant)>,
+}
+
+#[derive(Default)]
+struct Counters {
+    frames_decoded: AtomicU64,
+    frames_overwritten: AtomicU64,
+    decode_errors: AtomicU64,
+    reconnects: AtomicU64,
+    access_units_dropped: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Record {
+    pub(crate) fn new(name: String, url: String, started: Moment, first_frame_budget: Duration) -> Arc<Self> {
+        let inner = Inner {
+            facts: Facts::new(started, first_frame_budget),
+            latest: None,
+            session: Session::default(),
+            codec: None,
+            resolution: None,
+            decode_ms: Window::default(),
+            received: Window::default(),
+        };
+        let counters = Counters::default();
+        Arc::new(Self { name, url, inner: Mutex::new(inner), counters, decoder_failed: Notify::new() })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    // What the session tells.
+
+    pub(crate) fn session_began(&self, number: u64) {
+        self.inner.lock().session = Session { number, first_and_last_decoded: None };
+        if number > 1 {
+            self.counters.reconnects.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn progressed(&self, words: &str) {
+        self.inner.lock().facts.progressed(words);
+    }
+
+    pub(crate) fn found_video(&self, codec: Codec) {
+        self.inner.lock().codec = Some(codec);
+    }
+
+    /// Remembers the reason, and logs it if it is news.
+    pub(crate) fn failed(&self, at: Moment, words: &str) {
+        if self.inner.lock().facts.failed(at, words) {
+            tracing::warn!(camera = %self.name, "{words}");
+        }
+    }
+
+    pub(crate) fn received(&self, now: Instant, bytes: usize) {
+        self.inner.lock().received.add(now, bytes as f64);
+    }
+
+    /// When the running session's first and last frame were decoded.
+    pub(crate) fn session_decoded(&self) -> Option<(Instant, Instant)> {
+        self.inner.lock().session.first_and_last_decoded
+    }
+
+    // What the decode thread tells.
+
+    pub(crate) fn decoded(&self, session: u64, at: Moment, frame: Arc<Frame>, took: Duration) {
+        let (width, height, latest) = (frame.width(), frame.height(), Latest { frame, seen: false });
+        let (replaced, recovered) = {
+            let mut inner = self.inner.lock();
+            inner.decode_ms.add(at.mono, took.as_secs_f64() * 1_000.0);
+            inner.resolution = Some((width, height));
+            if inner.session.number == session {
+                let decoded = inner.session.first_and_last_decoded.get_or_insert((at.mono, at.mono));
+                decoded.1 = at.mono;
+            }
+            let replaced = inner.latest.replace(latest);
+            (replaced, inner.facts.frame_decoded(at))
+        };
+        let first = self.counters.frames_decoded.fetch_add(1, Relaxed) == 0;
+        if replaced.is_some_and(|old| !old.seen) {
+            self.counters.frames_overwritten.fetch_add(1, Relaxed);
+        }
+        match recovered {
+            Some(reason) => {
+                tracing::info!(camera = %self.name, width, height, "picture is back after: {reason}")
+            }
+            None if first => tracing::info!(camera = %self.name, width, height, "first picture"),
+            None => {}
+        }
+    }
+
+    pub(crate) fn count_decode_error(&self) {
+        self.counters.decode_errors.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        self.counters.access_units_dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_panic(&self) {
+        self.counters.panics.fetch_add(1, Relaxed);
+    }
+
+    // What everybody may ask.
+
+    pub(crate) fn tile(&self, now: Instant, black_after: Duration) -> TileStatus {
+        let mut inner = self.inner.lock();
+        let Life { state, since, age } = inner.facts.life(now, black_after);
+        let frame = match state {
+            TileState::Live | TileState::Holding => inner.latest.as_mut().map(|latest| {
+                latest.seen = true;
+                latest.frame.clone()
+            }),
+            TileState::Connecting | TileState::Offline => None,
+        };
+        let reason = inner.facts.reason(state, black_after);
+        TileStatus { state, reason, since, age, frame }
+    }
+
+    pub(crate) fn stats(&self, now: Instant, black_after: Duration) -> CameraStats {
+        let inner = self.inner.lock();
+        let Life { state, since, age } = inner.facts.life(now, black_after);
+        let reason = inner.facts.reason(state, black_after);
+        let (codec, resolution) = (inner.codec.map(Codec::as_str), inner.resolution);
+        let (fps, bytes_per_second) = (inner.decode_ms.rate(now), inner.received.sum_rate(now));
+        let decode_ms: Vec<f64> = inner.decode_ms.recent(now).collect();
+        drop(inner);
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        CameraStats {
+            state,
+            reason,
+            since,
+            url: self.url.clone(),
+            codec,
+            resolution,
+            fps,
+            bitrate_bps: (bytes_per_second * 8.0) as u64,
+            frame_age: age,
+            frames_decoded: count(&self.counters.frames_decoded),
+            frames_overwritten: count(&self.counters.frames_overwritten),
+            decode_errors: count(&self.counters.decode_errors),
+            reconnects: count(&self.counters.reconnects),
+            access_units_dropped: count(&self.counters.access_units_dropped),
+            panics: count(&self.counters.panics),
+            decode_ms: Percentiles::of(decode_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    pub(crate) fn for_tests() -> Arc<Self> {
+        Self::new("test".into(), "rtsp://test/".into(), Moment::now(), Duration::from_secs(20))
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.counters.access_units_dropped.load(Relaxed)
+    }
+}

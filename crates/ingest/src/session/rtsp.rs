@@ -1,0 +1,262 @@
+//! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264 or H.265 stream, PLAY, and then
+//! access units until something ends it. Choices that look lax are for cameras: see shared/failures.md, rows C.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use retina::client::{
+    Credentials, Demuxed, Described, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions,
+    Session, SessionGroup, SessionIdPolicy, SessionOptions, SetupOptions, TcpTransportOptions,
+    Transport as RetinaTransport, UdpTransportOptions, UnknownRtcpSsrcPolicy,
+};
+use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
+use tokio::time::{sleep_until, timeout};
+
+use super::Source;
+use super::failure::{Context, Failure, Step, concerns_one_packet};
+use super::watchdog::Watchdog;
+use crate::camera::{CameraConfig, Transport};
+use crate::decode::MAX_PIXELS;
+use crate::queue::{AccessUnit, Codec, Feeder};
+use crate::record::Record;
+
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// `retina` connects and sends DESCRIBE in one go.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+const SETUP_TIMEOUT: Duration = Duration::from_secs(5);
+const PLAY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long stopping waits for the answer to TEARDOWN.
+const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The last session's TEARDOWN had the whole backoff to finish; it may have this much more.
+const STALE_TEARDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+/// So many packets in a row that make no sense are not noise any more (failures.md C6, C11).
+const MAX_BAD_PACKETS_IN_A_ROW: u32 = 50;
+
+/// One camera behind RTSP, through all its sessions.
+pub(crate) struct RtspSource {
+    config: CameraConfig,
+    record: Arc<Record>,
+    feeder: Feeder,
+    /// One per camera: it knows the sessions whose TEARDOWN is not answered yet (C12).
+    group: Arc<SessionGroup>,
+    login_has_worked: bool,
+}
+
+/// What SETUP is done for.
+struct Video {
+    stream: usize,
+    codec: Codec,
+}
+
+impl Source for RtspSource {
+    /// Connects and delivers access units. Dropping the future sends TEARDOWN.
+    async fn run_once(&mut self, session: u64) -> Failure {
+        let _ = timeout(STALE_TEARDOWN_TIMEOUT, self.group.await_teardown()).await;
+        match self.open().await {
+            Ok((demuxed, video)) => self.deliver(demuxed, video, session).await,
+            Err(failure) => failure,
+        }
+    }
+}
+
+impl RtspSource {
+    pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
+        let group = Arc::new(SessionGroup::default().named(config.name.clone()));
+        Self { config, record, feeder, group, login_has_worked: false }
+    }
+
+    /// Waits, but not long, until the camera has confirmed the end of the last session.
+    pub(crate) async fn torn_down(&self) {
+        let _ = timeout(TEARDOWN_TIMEOUT, self.group.await_teardown()).await;
+    }
+
+    /// Everything up to PLAY.
+    async fn open(&mut self) -> Result<(Demuxed, Video), Failure> {
+        let address = self.resolve().await?;
+        let silent = |after| Failure::NoAnswer { address: address.clone(), after };
+        let context = Context {
+            address: &address,
+            has_login: self.config.source.login().is_some(),
+            login_has_worked: self.login_has_worked,
+        };
+        let failed = |step, error: retina::Error| {
+            // One line: the rest are addresses and dumps of what the camera sent.
+            let detail = error.to_string();
+            let detail = self.config.source.scrub(detail.lines().next().unwrap_or_default());
+            tracing::debug!(camera = %self.config.name, %step, "{detail}");
+            Failure::of_request(step, &error, &context)
+        };
+
+        let describe = Session::describe(self.config.source.request_url().clone(), self.session_options());
+        let mut session = timeout(DESCRIBE_TIMEOUT, describe)
+            .await
+            .map_err(|_| silent(DESCRIBE_TIMEOUT))?
+            .map_err(|error| failed(Step::Describe, error))?;
+
+        let video = pick_video(&session)?;
+        self.record.found_video(video.codec);
+        timeout(SETUP_TIMEOUT, session.setup(video.stream, self.setup_options()))
+            .await
+            .map_err(|_| silent(SETUP_TIMEOUT))?
+            .map_err(|error| failed(Step::Setup, error))?;
+
+        let session = timeout(PLAY_TIMEOUT, session.play(play_options()))
+            .await
+            .map_err(|_| silent(PLAY_TIMEOUT))?
+            .map_err(|error| failed(Step::Play, error))?;
+        let demuxed = session.demuxed().map_err(|error| failed(Step::Describe, error))?;
+        Ok((demuxed, video))
+    }
+
+    /// Looks the host up by itself, so that a name server that does not answer has its own limit and its own words.
+    /// Returns what is connected to, for showing.
+    async fn resolve(&self) -> Result<String, Failure> {
+        let source = &self.config.source;
+        let host = source.host().into_owned();
+        let lookup = tokio::net::lookup_host((host.as_str(), source.port()));
+        let mut addresses = timeout(RESOLVE_TIMEOUT, lookup)
+            .await
+            .map_err(|_| Failure::NameServerSilent { host: host.clone(), after: RESOLVE_TIMEOUT })?
+            .map_err(|_| Failure::NoSuchHost { host: host.clone() })?;
+        let address = addresses.next().ok_or_else(|| Failure::NoSuchHost { host: host.clone() })?;
+        Ok(address.to_string())
+    }
+
+    async fn deliver(&mut self, mut demuxed: Demuxed, video: Video, session: u64) -> Failure {
+        self.record.progressed("waiting for the first picture");
+        // A permit left over from an earlier session is not about this one.
+        let _ = futures::FutureExt::now_or_never(self.record.decoder_failed.notified());
+        let watchdog = Watchdog {
+            playing_since: now(),
+            silence: self.config.black_after,
+            first_frame_budget: self.config.first_frame_budget,
+        };
+        let mut last_received = None;
+        let mut bad_packets = 0;
+        let mut wants_parameters = true;
+        let (deadline, _) = watchdog.deadline(None, None);
+        let silence = sleep_until(deadline.into());
+        tokio::pin!(silence);
+        loop {
+            let item = tokio::select! {
+                item = demuxed.next() => item,
+                () = silence.as_mut() => {
+                    // Frames came since the alarm was set: set it again. Not per frame, so that nothing per frame
+                    // touches a timer.
+                    let last_decoded = self.record.session_decoded().map(|(_, last)| last);
+                    self.login_has_worked |= last_decoded.is_some();
+                    match watchdog.deadline(last_received, last_decoded) {
+                        (deadline, failure) if deadline <= now() => return failure,
+                        (deadline, _) => silence.as_mut().reset(deadline.into()),
+                    }
+                    continue;
+                }
+                () = self.record.decoder_failed.notified() => return Failure::Internal,
+            };
+            match item {
+                Some(Ok(CodecItem::VideoFrame(frame))) => {
+                    bad_packets = 0;
+                    last_received = Some(now());
+                    let unit = match access_unit(frame, &demuxed, &video, session, &mut wants_parameters) {
+                        Ok(unit) => unit,
+                        Err(failure) => return failure,
+                    };
+                    self.record.received(now(), unit.data.len());
+                    self.feeder.feed(unit);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) if concerns_one_packet(&error) && bad_packets < MAX_BAD_PACKETS_IN_A_ROW => {
+                    bad_packets += 1;
+                    self.record.count_decode_error();
+                }
+                Some(Err(error)) => return Failure::of_stream(&error),
+                None => return Failure::Closed,
+            }
+        }
+    }
+
+    fn session_options(&self) -> SessionOptions {
+        let credentials = self
+            .config
+            .source
+            .login()
+            .map(|login| Credentials { username: login.user.clone(), password: login.password.clone() });
+        SessionOptions::default()
+            .creds(credentials)
+            .session_group(self.group.clone())
+            .session_id(SessionIdPolicy::UseFirst)
+            .user_agent(concat!("Wallcast/", env!("CARGO_PKG_VERSION")).to_owned())
+    }
+
+    fn setup_options(&self) -> SetupOptions {
+        let transport = match self.config.transport {
+            Transport::Tcp => RetinaTransport::Tcp(TcpTransportOptions::default()),
+            Transport::Udp => RetinaTransport::Udp(UdpTransportOptions::default()),
+        };
+        // Annex B with parameter sets before every key frame, whether they come in the SDP or in-band (C7, C8).
+        SetupOptions::default().transport(transport).frame_format(FrameFormat::SIMPLE)
+    }
+}
+
+/// No camera clock drives anything here (C4), so nothing about times or numbers at the start is required or checked.
+fn play_options() -> PlayOptions {
+    PlayOptions::default()
+        .initial_timestamp(InitialTimestampPolicy::Ignore)
+        .initial_seq(InitialSequenceNumberPolicy::Ignore)
+        .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::ProcessPackets)
+}
+
+fn pick_video(session: &Session<Described>) -> Result<Video, Failure> {
+    let streams = session.streams();
+    let video = streams.iter().enumerate().find_map(|(stream, description)| {
+        let codec = match (description.media(), description.encoding_name()) {
+            ("video", "h264") => Codec::H264,
+            ("video", "h265") => Codec::H265,
+            _ => return None,
+        };
+        Some(Video { stream, codec })
+    });
+    video.ok_or_else(|| {
+        // The names come from the camera: short and plain, or not at all.
+        let is_plain = |name: &&str| {
+            name.len() <= 16 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
+        };
+        let names: Vec<&str> = streams.iter().map(|s| s.encoding_name()).filter(is_plain).take(4).collect();
+        let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        Failure::NoVideo { found }
+    })
+}
+
+/// Adds the parameter sets where `retina` does not: streams that begin or change them without a key frame (gradual
+/// refresh) would never be decoded.
+fn access_unit(
+    frame: VideoFrame,
+    demuxed: &Demuxed,
+    video: &Video,
+    session: u64,
+    wants_parameters: &mut bool,
+) -> Result<AccessUnit, Failure> {
+    let key = frame.is_random_access_point();
+    let new_parameters = frame.has_new_parameters();
+    let mut data = frame.into_data();
+    if key || new_parameters || *wants_parameters {
+        let parameters = demuxed.streams().get(video.stream).and_then(|stream| stream.parameters());
+        if let Some(ParametersRef::Video(parameters)) = parameters {
+            let (width, height) = parameters.coded_pixel_dimensions();
+            if u64::from(width) * u64::from(height) > u64::from(MAX_PIXELS) {
+                return Err(Failure::TooLarge { width, height });
+            }
+            if !key {
+                data.splice(0..0, parameters.extra_data().iter().copied());
+            }
+            *wants_parameters = false;
+        }
+    }
+    Ok(AccessUnit { session, codec: video.codec, data, key })
+}
+
+/// The runtime's clock, which tests can turn.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,107 @@
+//! A brake on guessing: after [`BURST`] unknown tokens an address is heard once every [`PAUSE`].
+//!
+//! Bounded: at most [`MOST`] addresses are remembered; when full, the one that failed longest ago is forgotten.
+//! Loopback is never slowed: behind a reverse proxy everybody comes from there, and one guesser would lock out all.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+const BURST: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(2);
+const MOST: usize = 1024;
+
+/// Remembers for each address the time until which its failures count: each failure adds a [`PAUSE`].
+#[derive(Debug, Default)]
+pub(super) struct Brake {
+    debts: HashMap<IpAddr, Instant>,
+}
+
+impl Brake {
+    /// How long `from` has to wait at `now` before it is heard; whole seconds, at least one.
+    pub(super) fn wait(&self, from: IpAddr, now: Instant) -> Option<Duration> {
+        let debt = self.debts.get(&network(from))?.saturating_duration_since(now);
+        let over = debt.saturating_sub(PAUSE * (BURST - 1));
+        (!over.is_zero()).then(|| Duration::from_secs(over.as_millis().div_ceil(1000) as u64))
+    }
+
+    pub(super) fn failed(&mut self, from: IpAddr, now: Instant) {
+        if from.to_canonical().is_loopback() {
+            return;
+        }
+        let key = network(from);
+        if self.debts.len() >= MOST && !self.debts.contains_key(&key) {
+            self.debts.retain(|_, until| *until > now);
+            if self.debts.len() >= MOST
+                && let Some(oldest) = self.debts.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key)
+            {
+                self.debts.remove(&oldest);
+            }
+        }
+        let until = self.debts.entry(key).or_insert(now);
+        *until = (*until).max(now) + PAUSE;
+    }
+}
+
+/// Somebody with IPv6 has a /64 to himself.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ten_failures_are_free_and_then_one_every_two_seconds() {
+        let (mut brake, start) = (Brake::default(), Instant::now());
+        for _ in 0..BURST {
+            assert_eq!(brake.wait(ip("10.0.0.1"), start), None);
+            brake.failed(ip("10.0.0.1"), start);
+        }
+        assert_eq!(brake.wait(ip("10.0.0.1"), start), Some(PAUSE));
+        assert_eq!(brake.wait(ip("10.0.0.2"), start), None, "others are not slowed");
+        let later = start + PAUSE;
+        assert_eq!(brake.wait(ip("10.0.0.1"), later), None);
+        brake.failed(ip("10.0.0.1"), later);
+        assert_eq!(brake.wait(ip("10.0.0.1"), later), Some(PAUSE));
+        assert_eq!(brake.wait(ip("10.0.0.1"), later + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn a_reverse_proxy_on_loopback_is_never_slowed() {
+        let (mut brake, now) = (Brake::default(), Instant::now());
+        for from in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            (0..100).for_each(|_| brake.failed(ip(from), now));
+            assert_eq!(brake.wait(ip(from), now), None);
+        }
+    }
+
+    #[test]
+    fn a_whole_ipv6_network_counts_as_one_address() {
+        let (mut brake, now) = (Brake::default(), Instant::now());
+        (0..BURST + 1).for_each(|i| brake.failed(ip(&format!("2001:db8::{i:x}")), now));
+        assert!(brake.wait(ip("2001:db8::ffff"), now).is_some());
+        assert_eq!(brake.wait(ip("2001:db8:0:1::1"), now), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_addresses_fail() {
+        let (mut brake, now) = (Brake::default(), Instant::now());
+        for i in 0..5000_u32 {
+            brake.failed(
+                IpAddr::from(i.wrapping_add(1 << 30).to_be_bytes()),
+                now + Duration::from_micros(u64::from(i)),
+            );
+        }
+        assert_eq!(brake.debts.len(), MOST);
+    }
+}

@@ -1,0 +1,104 @@
+//! `cameras`: names and where their pictures come from.
+
+use wallcast_ingest::{SourceUrl, SourceUrlError, Transport};
+
+use super::fields::{Field, Findings};
+use super::problem::shown;
+use super::yaml::At;
+use super::{CameraEntry, scalars};
+
+const EXAMPLE: &str = "yard: rtsp://192.168.8.102/main";
+const EXPECTED_URL: &str = "a URL, such as rtsp://192.168.8.102/main";
+
+/// The cameras in the order of the file, and every name with its place: names of broken cameras too, so that a tile
+/// that shows one is not blamed.
+#[derive(Default)]
+pub(super) struct Cameras {
+    pub(super) good: Vec<CameraEntry>,
+    pub(super) names: Vec<(String, At)>,
+}
+
+pub(super) fn read(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cameras> {
+    let named = findings.named(field, EXAMPLE)?;
+    if named.is_empty() {
+        findings.problem(field, "no cameras", format!("at least one, such as `{EXAMPLE}`"));
+        return None;
+    }
+    let mut cameras = Cameras { good: Vec::new(), names: Vec::new() };
+    for (name, at, field) in named {
+        let named_well = scalars::is_name(name);
+        if !named_well {
+            findings.problem(&field.placed(at), format!("the name {}", shown(name)), scalars::NAME);
+        }
+        let camera = camera(name, &field, findings);
+        cameras.names.push((name.to_owned(), at));
+        cameras.good.extend(camera.filter(|_| named_well));
+    }
+    Some(cameras)
+}
+
+fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<CameraEntry> {
+    let name = name.to_owned();
+    if field.is_text() {
+        let source = source(field, findings)?;
+        return Some(CameraEntry { name, source, transport: Transport::default(), substream: None });
+    }
+    let fields = findings.mapping(field, &["source", "substream", "transport"])?;
+    let source = match fields.get("source") {
+        Some(field) => self::source(&field, findings),
+        None => {
+            findings.problem(field, "no `source`", "the camera's URL, such as rtsp://192.168.8.102/main");
+            None
+        }
+    };
+    let substream = match fields.get("substream") {
+        Some(field) => {
+            findings.warning(&field, "read, not used yet: the main stream is shown at every size");
+            self::source(&field, findings).map(Some)
+        }
+        None => Some(None),
+    };
+    let transport = match fields.get("transport") {
+        Some(field) => findings.parsed(&field, "tcp or udp", transport),
+        None => Some(Transport::default()),
+    };
+    Some(CameraEntry { name, source: source?, transport: transport?, substream: substream? })
+}
+
+/// `tcp` or `udp`.
+pub(super) fn transport(text: &str) -> Option<Transport> {
+    match text {
+        "tcp" => Some(Transport::Tcp),
+        "udp" => Some(Transport::Udp),
+        _ => None,
+    }
+}
+
+fn source(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SourceUrl> {
+    let text = findings.text(field, EXPECTED_URL)?;
+    parse_source(&text.value, field, findings)
+}
+
+/// A source from a file or from the command line. `text` may carry a password and is not shown.
+pub(super) fn parse_source(text: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SourceUrl> {
+    const LATER: &str = "rtsp (others come later)";
+    if let Some(scheme) = ["push", "v4l2"]
+        .into_iter()
+        .find(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with(':')))
+    {
+        findings.problem(field, format!("the scheme {scheme}"), LATER);
+        return None;
+    }
+    if text.starts_with("/dev/") {
+        findings.problem(field, "a device", LATER);
+        return None;
+    }
+    match SourceUrl::parse(text) {
+        Ok(url) => return Some(url),
+        Err(SourceUrlError::Scheme { found }) => {
+            findings.problem(field, format!("the scheme {found}"), LATER)
+        }
+        Err(error) => findings.refused(field, &error, EXPECTED_URL),
+    }
+    None
+}

@@ -1,0 +1,82 @@
+//! RFC 9457 `application/problem+json`: every error answer of the HTTP server.
+//!
+//! `detail` says what was found and what was expected, which are also there as members of their own. A stranger reads
+//! this: no secret, no path of the file system, no error text of a library.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// An error answer, to be returned from a handler.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    found: String,
+    expected: String,
+    problems: Vec<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// `status` because of what was `found` instead of what was `expected`; both are parts of a sentence.
+    pub fn new(status: StatusCode, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Problem {
+            status,
+            found: found.into(),
+            expected: expected.into(),
+            problems: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Everything that is wrong, one sentence each, where it is more than one thing.
+    #[must_use]
+    pub fn problems(mut self, problems: impl IntoIterator<Item = String>) -> Self {
+        self.problems.extend(problems);
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// `Retry-After` in whole seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Problem { status, found, expected, problems, headers } = self;
+        let mut body = json!({
+            // The status says it all; "about:blank" is RFC 9457's word for that.
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "detail": format!("found {found}, expected {expected}"),
+            "found": found,
+            "expected": expected,
+        });
+        if !problems.is_empty() {
+            body["problems"] = Value::from(problems);
+        }
+        let mut response = (status, body.to_string()).into_response();
+        let all = response.headers_mut();
+        all.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        all.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in headers {
+            all.append(name, value);
+        }
+        response
+    }
+}
