@@ -1,1 +1,29 @@
 //! Pictures in, one H.264 stream out.
+//!
+//! A [`Wall`] ticks on a clock of its own ([`CanvasTime`]), asks each tile's [`TileSource`] what it shows, scales that
+//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::OpenH264`]) and hands the
+//! [`AccessUnit`] to every [`Sink`] that is wanted. There is no network here, no camera and no viewer: the binary
+//! brings those.
+
+mod canvas;
+mod compose;
+pub mod encoder;
+mod fit;
+mod geometry;
+mod key_frames;
+mod layout;
+mod picture;
+mod scale;
+mod tick;
+mod wall;
+mod window;
+
+pub use canvas::Canvas;
+pub use compose::{Composed, Compositor, TileSource};
+pub use fit::Fit;
+pub use geometry::{Bitrate, BitrateError, CanvasSize, CanvasSizeError, FrameRate, FrameRateError};
+pub use layout::{GridError, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, TileRect};
+pub use picture::{PictureError, PictureView};
+pub use tick::CanvasTime;
+pub use wall::{AccessUnit, Sink, StartError, Wall, WallConfig, WallStats, WallView};
+pub use window::Percentiles;

@@ -1,0 +1,207 @@
+//! Paints what the tiles show onto the canvas, and only what changed since the last time.
+//!
+//! A tile whose picture has the same generation and size as the one painted before is left as it is, unless a tile
+//! under it was painted in the meantime. Nothing is allocated but when a picture's size changes.
+
+use crate::canvas::Canvas;
+use crate::fit::Mapping;
+use crate::geometry::Rect;
+use crate::layout::{Layout, Placement};
+use crate::picture::{PictureError, PictureView};
+use crate::scale::{Instructions, Plane, PlaneScaler};
+use std::time::Instant;
+
+/// What a tile shows; asked once at every tick that is composed.
+pub trait TileSource: Send {
+    /// Calls `paint` exactly once with what the tile shows at `now`; `None` is black.
+    ///
+    /// It is called on the wall's thread: it must not wait for a camera, a decoder or the network. A picture stays
+    /// borrowed until `paint` returns.
+    fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>));
+}
+
+/// How many tiles of a canvas were painted, and how many pictures were refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Composed {
+    /// Tiles that were painted anew; the others were still as they should be.
+    pub painted: usize,
+    /// Pictures that could not be (see [`PictureError`]); their tiles are black.
+    pub refused: usize,
+}
+
+/// A canvas, and what is on it. A wall owns one; it is public for programs that want single pictures.
+#[derive(Debug)]
+pub struct Compositor {
+    canvas: Canvas,
+    tiles: Vec<Tile>,
+    instructions: Instructions,
+}
+
+impl Compositor {
+    /// A black canvas with the tiles of `layout`.
+    pub fn new(layout: &Layout) -> Compositor {
+        let placements = layout.placements();
+        let tiles = placements
+            .iter()
+            .enumerate()
+            .map(|(i, &placement)| {
+                let beneath = (0..i).filter(|&j| placements[j].rect().overlaps(&placement.rect())).collect();
+                Tile { placement, beneath, painted: Painted::Unknown, scaling: None, repainted: false }
+            })
+            .collect();
+        Compositor { canvas: Canvas::black(layout.canvas()), tiles, instructions: Instructions::detect() }
+    }
+
+    /// The canvas as it is.
+    pub fn canvas(&self) -> &Canvas {
+        &self.canvas
+    }
+
+    /// Asks every source what it shows at `now`, in painting order, and paints what is new. `sources` are the tiles'
+    /// in the layout's order; a tile without a source is black.
+    pub fn compose(&mut self, now: Instant, sources: &mut [Box<dyn TileSource>]) -> Composed {
+        let mut composed = Composed::default();
+        for i in 0..self.tiles.len() {
+            let uncovered = self.tiles[i].beneath.iter().any(|&j| self.tiles[j].repainted);
+            let (tile, canvas, instructions) = (&mut self.tiles[i], &mut self.canvas, self.instructions);
+            if uncovered {
+                tile.painted = Painted::Unknown;
+            }
+            tile.repainted = false;
+            let mut paint = |picture: Option<PictureView<'_>>| {
+                composed.refused += usize::from(tile.paint(canvas, picture, instructions).is_err());
+            };
+            match sources.get_mut(i) {
+                Some(source) => source.show(now, &mut paint),
+                None => paint(None),
+            }
+            composed.painted += usize::from(self.tiles[i].repainted);
+        }
+        composed
+    }
+
+    /// Forgets what is on the canvas: every tile is painted at the next [`Compositor::compose`]. For after a panic.
+    pub(crate) fn forget(&mut self) {
+        self.tiles.iter_mut().for_each(|tile| tile.painted = Painted::Unknown);
+    }
+}
+
+/// One tile: its place, what was painted there last, and the scalers for pictures of that size.
+#[derive(Debug)]
+struct Tile {
+    placement: Placement,
+    /// Tiles painted before this one that share samples with it.
+    beneath: Vec<usize>,
+    painted: Painted,
+    scaling: Option<Scaling>,
+    repainted: bool,
+}
+
+/// What is known to be in a tile's rectangle, bars included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Painted {
+    Unknown,
+    Black,
+    Picture { width: u32, height: u32, generation: u64 },
+}
+
+#[derive(Debug)]
+struct Scaling {
+    width: u32,
+    height: u32,
+    mapping: Mapping,
+    luma: PlaneScaler,
+    chroma: PlaneScaler,
+}
+
+impl Tile {
+    fn paint(
+        &mut self,
+        canvas: &mut Canvas,
+        picture: Option<PictureView<'_>>,
+        instructions: Instructions,
+    ) -> Result<(), PictureError> {
+        let checked = picture.map_or(Ok(None), |picture| picture.check().map(|()| Some(picture)));
+        let picture = checked.unwrap_or(None);
+        let wanted = picture.map_or(Painted::Black, |p| Painted::Picture {
+            width: p.width,
+            height: p.height,
+            generation: p.generation,
+        });
+        if wanted != self.painted {
+            let before = self.painted;
+            // Whoever panics half way through leaves a tile of which nothing is known.
+            self.painted = Painted::Unknown;
+            self.repainted = true;
+            match picture {
+                None => canvas.fill_black(self.placement.rect()),
+                Some(picture) => self.paint_picture(canvas, &picture, before, instructions),
+            }
+            self.painted = wanted;
+        }
+        checked.map(|_| ())
+    }
+
+    fn paint_picture(
+        &mut self,
+        canvas: &mut Canvas,
+        picture: &PictureView<'_>,
+        before: Painted,
+        instructions: Instructions,
+    ) {
+        let (width, height) = (picture.width, picture.height);
+        let scaling = match self.scaling.take() {
+            Some(scaling) if (scaling.width, scaling.height) == (width, height) => scaling,
+            _ => Scaling::new(width, height, &self.placement, instructions),
+        };
+        let bars_stand =
+            matches!(before, Painted::Picture { width: w, height: h, .. } if (w, h) == (width, height));
+        if !bars_stand {
+            fill_bars(canvas, self.placement.rect(), scaling.mapping.target);
+        }
+        self.scaling.insert(scaling).paint(canvas, picture);
+    }
+}
+
+impl Scaling {
+    fn new(width: u32, height: u32, placement: &Placement, instructions: Instructions) -> Scaling {
+        let mapping = Mapping::new(width, height, placement.rect(), placement.fit());
+        let scaler = |source: Rect, target: Rect| {
+            PlaneScaler::new((source.width, source.height), (target.width, target.height), instructions)
+        };
+        let luma = scaler(mapping.source, mapping.target);
+        let chroma = scaler(mapping.source.chroma(), mapping.target.chroma());
+        Scaling { width, height, mapping, luma, chroma }
+    }
+
+    fn paint(&mut self, canvas: &mut Canvas, picture: &PictureView<'_>) {
+        for plane in 0..3 {
+            let Mapping { source, target } = self.mapping;
+            let (source, target, scaler) = match plane {
+                0 => (source, target, &mut self.luma),
+                _ => (source.chroma(), target.chroma(), &mut self.chroma),
+            };
+            let (stride, canvas_stride) = (picture.strides[plane], canvas.stride(plane));
+            let data = &picture.planes[plane][source.y as usize * stride + source.x as usize..];
+            let place = target.y as usize * canvas_stride + target.x as usize;
+            scaler.scale(Plane { data, stride }, &mut canvas.plane_mut(plane)[place..], canvas_stride);
+        }
+    }
+}
+
+/// Paints what of `tile` lies outside of `target` black.
+fn fill_bars(canvas: &mut Canvas, tile: Rect, target: Rect) {
+    let (right, bottom) = (target.x + target.width, target.y + target.height);
+    canvas.fill_black(Rect { height: target.y - tile.y, ..tile });
+    canvas.fill_black(Rect { y: bottom, height: tile.y + tile.height - bottom, ..tile });
+    canvas.fill_black(Rect { x: tile.x, y: target.y, width: target.x - tile.x, height: target.height });
+    canvas.fill_black(Rect {
+        x: right,
+        y: target.y,
+        width: tile.x + tile.width - right,
+        height: target.height,
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What comes out of the encoder, read by OpenH264's own decoder and by a parser of parameter sets.
+
+use super::super::sps::{Sps, nal_units};
+use super::*;
+use ::openh264::decoder::Decoder;
+
+fn config(width: u32, height: u32, fps: u32, bps: u64) -> EncoderConfig {
+    EncoderConfig {
+        size: CanvasSize::new(width, height).expect("a valid size"),
+        fps: FrameRate::new(fps).expect("a valid rate"),
+        bitrate: Bitrate::new(bps).expect("a valid bitrate"),
+    }
+}
+
+/// A canvas with a gradient that moves, and noise on it where `noisy`.
+fn moving(size: CanvasSize, tick: u64, noisy: bool) -> Canvas {
+    let mut canvas = Canvas::black(size);
+    let mut state = tick + 1;
+    for plane in 0..3 {
+        let stride = canvas.stride(plane);
+        for (i, sample) in canvas.plane_mut(plane).iter_mut().enumerate() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let noise = if noisy { (state >> 61) as usize } else { 0 };
+            *sample = (16 + (i % stride + i / stride + 3 * tick as usize + noise) % 220) as u8;
+        }
+    }
+    canvas
+}
+
+fn types(data: &[u8]) -> Vec<u8> {
+    nal_units(data).iter().map(|nal| nal[0] & 0x1f).collect()
+}
+
+fn encode(encoder: &mut OpenH264, tick: u64, force_idr: bool) -> Encoded {
+    let canvas = moving(encoder.config.size, tick, false);
+    let time = CanvasTime::new(tick, encoder.config.fps);
+    encoder.encode(&canvas, force_idr, time).expect("encodes").expect("nothing is skipped")
+}
+
+#[test]
+fn the_stream_is_constrained_baseline_of_an_honest_level_in_bt709() {
+    let check = |config: EncoderConfig, level_idc: u32| {
+        let mut encoder = OpenH264::new(config).expect("opens");
+        let first = encode(&mut encoder, 0, false);
+        let sps = Sps::parse(nal_units(&first.data)[0]);
+        let expected = Sps {
+            profile_idc: 66,
+            constraint_sets: [true, true, false, false, false, false],
+            level_idc,
+            max_num_ref_frames: 1,
+            width: config.size.width(),
+            height: config.size.height(),
+            colour: Some((false, 1, 1, 1)),
+            max_num_reorder_frames: Some(0),
+        };
+        assert_eq!(sps, expected);
+        assert_eq!(u32::from(encoder.level().idc()), level_idc);
+        let bytes = nal_units(&first.data)[0][1..4].iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(bytes, encoder.level().profile_level_id());
+    };
+    check(config(1920, 1080, 25, 4_000_000), 40);
+    check(config(1080, 1920, 60, 4_000_000), 42);
+    check(config(1280, 720, 25, 4_000_000), 31);
+    check(config(640, 360, 25, 1_000_000), 30);
+    check(config(64, 64, 1, 50_000), 10);
+    check(config(3840, 2160, 30, 20_000_000), 51);
+}
+
+#[test]
+fn parameter_sets_precede_every_idr_and_only_those() {
+    let mut encoder = OpenH264::new(config(320, 240, 25, 500_000)).expect("opens");
+    for tick in 0..40 {
+        let forced = tick == 7 || tick == 30;
+        let unit = encode(&mut encoder, tick, forced);
+        assert_eq!(unit.key, forced || tick == 0, "tick {tick}");
+        assert_eq!(types(&unit.data), if unit.key { vec![7, 8, 5] } else { vec![1] }, "tick {tick}");
+    }
+}
+
+#[test]
+fn what_is_encoded_decodes_to_the_same_picture() {
+    let mut encoder = OpenH264::new(config(322, 178, 25, 2_000_000)).expect("opens");
+    let mut decoder = Decoder::new().expect("opens");
+    for tick in 0..10 {
+        let unit = encode(&mut encoder, tick, false);
+        let decoded = decoder.decode(&unit.data).expect("decodes").expect("one picture in, one picture out");
+        assert_eq!(decoded.dimensions(), (322, 178));
+        let canvas = moving(encoder.config.size, tick, false);
+        let (stride, _, _) = decoded.strides();
+        let rows = decoded.y().chunks(stride).zip(canvas.plane(0).chunks(322));
+        let squares: u64 = rows
+            .flat_map(|(a, b)| a[..322].iter().zip(b))
+            .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
+            .sum();
+        let psnr = 10.0 * (255.0_f64.powi(2) * 322.0 * 178.0 / squares as f64).log10();
+        assert!(psnr > 30.0, "{psnr:.1} dB at tick {tick}");
+    }
+}
+
+#[test]
+fn the_bitrate_is_kept_and_key_frames_stay_small_on_a_noisy_picture() {
+    let bps = 1_000_000;
+    let mut encoder = OpenH264::new(config(640, 360, 25, bps)).expect("opens");
+    let mut sizes = Vec::new();
+    for tick in 0..250 {
+        let canvas = moving(encoder.config.size, tick, true);
+        let time = CanvasTime::new(tick, encoder.config.fps);
+        let unit =
+            encoder.encode(&canvas, tick % 100 == 0, time).expect("encodes").expect("nothing is skipped");
+        sizes.push((unit.key, unit.data.len() as u64 * 8));
+    }
+    // The first second is the rate control's to find its way.
+    let settled: u64 = sizes[25..].iter().map(|&(_, bits)| bits).sum::<u64>() / 9;
+    assert!((bps * 8 / 10..bps * 12 / 10).contains(&settled), "{settled} b/s");
+    let largest =
+        sizes.iter().skip(1).filter(|&&(key, _)| key).map(|&(_, bits)| bits).max().expect("key frames");
+    assert!(largest < bps / 2, "a key frame of {largest} bits is more than half a second's");
+}
+
+#[test]
+fn a_canvas_of_another_size_is_refused() {
+    let mut encoder = OpenH264::new(config(320, 240, 25, 500_000)).expect("opens");
+    let other = CanvasSize::new(322, 240).expect("a valid size");
+    let error = encoder.encode(&Canvas::black(other), false, CanvasTime::new(0, FrameRate::DEFAULT));
+    assert_eq!(error.expect_err("refused").to_string(), "found a canvas of 322x240, expected 320x240");
+}

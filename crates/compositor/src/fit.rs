@@ -1,0 +1,144 @@
+//! How a picture of any size sits in a tile: which part of it is shown, and where.
+//!
+//! Pixels are taken as square. The scaling itself is in [`crate::scale`].
+
+use crate::geometry::Rect;
+
+/// How a picture fills a tile of another shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fit {
+    /// All of the picture, its shape kept, black bars on two sides.
+    #[default]
+    Contain,
+    /// All of the tile, the picture's shape kept, its two sides cut off evenly.
+    Cover,
+    /// All of the picture in all of the tile; its shape is not kept.
+    Stretch,
+}
+
+impl Fit {
+    /// The name used in configuration files and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fit::Contain => "contain",
+            Fit::Cover => "cover",
+            Fit::Stretch => "stretch",
+        }
+    }
+}
+
+/// What part of a picture goes where on the canvas.
+///
+/// `source` begins on even samples and lies inside the picture; `target` is even and inside the tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) source: Rect,
+    pub(crate) target: Rect,
+}
+
+impl Mapping {
+    /// Places a picture of `width` x `height` (each at least 1) in `tile` (even, at least 2x2).
+    pub(crate) fn new(width: u32, height: u32, tile: Rect, fit: Fit) -> Mapping {
+        let whole = Rect { x: 0, y: 0, width, height };
+        match fit {
+            Fit::Stretch => Mapping { source: whole, target: tile },
+            Fit::Contain => {
+                let (w, h) = largest_within(tile.width, tile.height, width, height);
+                Mapping { source: whole, target: centred(tile, even(w, tile.width), even(h, tile.height)) }
+            }
+            Fit::Cover => {
+                let (w, h) = largest_within(width, height, tile.width, tile.height);
+                Mapping { source: centred(whole, even(w, width), even(h, height)), target: tile }
+            }
+        }
+    }
+}
+
+/// The largest rectangle of the shape `shape_width : shape_height` inside `width` x `height`, to the nearest sample.
+fn largest_within(width: u32, height: u32, shape_width: u32, shape_height: u32) -> (u32, u32) {
+    let (w, h, sw, sh) =
+        (u64::from(width), u64::from(height), u64::from(shape_width), u64::from(shape_height));
+    let nearest = |product: u64, by: u64| ((product + by / 2) / by) as u32;
+    if w * sh <= h * sw { (width, nearest(w * sh, sw)) } else { (nearest(h * sw, sh), height) }
+}
+
+/// `length` to the nearest even number from 2 to `most`; all of `most` stays all of it, even where that is odd.
+fn even(length: u32, most: u32) -> u32 {
+    if length >= most { most } else { (length.div_ceil(2) * 2).clamp(2, most.max(2)).min(most) }
+}
+
+/// A rectangle of the given size in the middle of `outer`, to the even sample at or before it.
+fn centred(outer: Rect, width: u32, height: u32) -> Rect {
+    let x = outer.x + (outer.width - width) / 4 * 2;
+    let y = outer.y + (outer.height - height) / 4 * 2;
+    Rect { x, y, width, height }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEFT: Rect = Rect { x: 0, y: 0, width: 480, height: 1080 };
+    const TOP: Rect = Rect { x: 480, y: 0, width: 960, height: 540 };
+
+    #[track_caller]
+    fn check(size: (u32, u32), tile: Rect, fit: Fit, source: [u32; 4], target: [u32; 4]) {
+        let rect = |[x, y, width, height]: [u32; 4]| Rect { x, y, width, height };
+        let expected = Mapping { source: rect(source), target: rect(target) };
+        assert_eq!(Mapping::new(size.0, size.1, tile, fit), expected);
+    }
+
+    #[test]
+    fn contain_keeps_the_shape_and_centres() {
+        check((1920, 1080), LEFT, Fit::Contain, [0, 0, 1920, 1080], [0, 404, 480, 270]);
+        check((1920, 1080), TOP, Fit::Contain, [0, 0, 1920, 1080], [480, 0, 960, 540]);
+        check((640, 480), TOP, Fit::Contain, [0, 0, 640, 480], [600, 0, 720, 540]);
+        check((1080, 1920), LEFT, Fit::Contain, [0, 0, 1080, 1920], [0, 112, 480, 854]);
+    }
+
+    #[test]
+    fn cover_cuts_the_sides_off_evenly() {
+        check((1920, 1080), LEFT, Fit::Cover, [720, 0, 480, 1080], [0, 0, 480, 1080]);
+        check((640, 480), TOP, Fit::Cover, [0, 60, 640, 360], [480, 0, 960, 540]);
+        check((641, 361), TOP, Fit::Cover, [0, 0, 641, 361], [480, 0, 960, 540]);
+    }
+
+    #[test]
+    fn stretch_shows_everything_everywhere() {
+        check((641, 361), LEFT, Fit::Stretch, [0, 0, 641, 361], [0, 0, 480, 1080]);
+    }
+
+    #[test]
+    fn every_mapping_is_even_and_inside() {
+        let sizes = [1, 2, 3, 5, 16, 63, 64, 101, 352, 641, 1079, 1920, 4096];
+        let tiles = [(2, 2), (2, 600), (600, 2), (64, 64), (480, 1080), (966, 542)];
+        for (width, height) in sizes.into_iter().flat_map(|w| sizes.map(|h| (w, h))) {
+            for (tw, th) in tiles {
+                for fit in [Fit::Contain, Fit::Cover, Fit::Stretch] {
+                    let tile = Rect { x: 10, y: 20, width: tw, height: th };
+                    let Mapping { source, target } = Mapping::new(width, height, tile, fit);
+                    let what = format!("{width}x{height} {fit:?} in {tw}x{th}: {source:?} to {target:?}");
+                    assert!(source.width > 0 && source.height > 0, "{what}");
+                    assert!(source.x % 2 == 0 && source.y % 2 == 0, "{what}");
+                    assert!(source.x + source.width <= width && source.y + source.height <= height, "{what}");
+                    assert!(
+                        [target.x, target.y, target.width, target.height].iter().all(|v| v % 2 == 0),
+                        "{what}"
+                    );
+                    assert!(target.width >= 2 && target.height >= 2, "{what}");
+                    assert!(target.x >= 10 && target.y >= 20, "{what}");
+                    assert!(
+                        target.x + target.width <= 10 + tw && target.y + target.height <= 20 + th,
+                        "{what}"
+                    );
+                    if fit != Fit::Contain {
+                        assert_eq!(target, tile, "{what}");
+                    }
+                    if fit != Fit::Cover {
+                        assert_eq!((source.width, source.height), (width, height), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}

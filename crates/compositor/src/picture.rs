@@ -1,0 +1,106 @@
+//! A picture as the compositor borrows it: whoever owns it stays outside this crate.
+
+use crate::geometry::Rect;
+use thiserror::Error;
+
+/// The longest side of a picture that is composed; what is larger is refused, not scaled.
+const MAX_SIDE: u32 = 16_384;
+
+/// A borrowed I420 picture: 8 bits, planes Y, U, V, chroma planes of half the size rounded up.
+#[derive(Clone, Copy, Debug)]
+pub struct PictureView<'a> {
+    /// Luma samples a row, at least 1; odd is fine.
+    pub width: u32,
+    /// Luma rows, at least 1; odd is fine.
+    pub height: u32,
+    /// Y, U and V; each holds at least `(rows - 1) * stride + samples a row` bytes.
+    pub planes: [&'a [u8]; 3],
+    /// Bytes from one row of a plane to the next, at least its samples a row.
+    pub strides: [usize; 3],
+    /// Changes when the picture does, and never returns to an earlier value within one tile: a tile whose generation
+    /// and size stay is not painted again.
+    pub generation: u64,
+}
+
+/// Why a picture was not painted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PictureError {
+    /// A size that is nothing, or too much.
+    #[error("found a picture of {width}x{height}, expected 1 to {MAX_SIDE} samples a side")]
+    Size {
+        /// The width that was found.
+        width: u32,
+        /// The height that was found.
+        height: u32,
+    },
+    /// A row of a plane is longer than the distance between rows.
+    #[error("plane {plane}: found a stride of {found}, expected at least {expected}")]
+    Stride {
+        /// 0, 1, 2: Y, U, V.
+        plane: usize,
+        /// The stride that was found.
+        found: usize,
+        /// The least that holds a row.
+        expected: usize,
+    },
+    /// A plane ends before its last row does.
+    #[error("plane {plane}: found {found} bytes, expected at least {expected}")]
+    Bytes {
+        /// 0, 1, 2: Y, U, V.
+        plane: usize,
+        /// The bytes that were found.
+        found: usize,
+        /// The least that holds all rows.
+        expected: usize,
+    },
+}
+
+impl PictureView<'_> {
+    /// Whether size, strides and planes agree; afterwards every row of every plane can be sliced.
+    pub(crate) fn check(&self) -> Result<(), PictureError> {
+        let (width, height) = (self.width, self.height);
+        if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+            return Err(PictureError::Size { width, height });
+        }
+        let luma = Rect { x: 0, y: 0, width, height };
+        for (plane, size) in [luma, luma.chroma(), luma.chroma()].into_iter().enumerate() {
+            let (row, rows, stride) = (size.width as usize, size.height as usize, self.strides[plane]);
+            if stride < row {
+                return Err(PictureError::Stride { plane, found: stride, expected: row });
+            }
+            let expected = (rows - 1).saturating_mul(stride).saturating_add(row);
+            if self.planes[plane].len() < expected {
+                return Err(PictureError::Bytes { plane, found: self.planes[plane].len(), expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_that_are_too_short_are_refused_before_anybody_reads_them() {
+        let (y, c) = (vec![0; 5 * 8 + 5], vec![0; 3 * 4 + 3]);
+        let whole = PictureView {
+            width: 5,
+            height: 6,
+            planes: [&y, &c[..11], &c[..11]],
+            strides: [8, 4, 4],
+            generation: 0,
+        };
+        assert_eq!(whole.check(), Ok(()));
+        let short = PictureView { planes: [&y[..44], &c, &c], ..whole };
+        assert_eq!(short.check(), Err(PictureError::Bytes { plane: 0, found: 44, expected: 45 }));
+        let short = PictureView { planes: [&y, &c, &c[..10]], ..whole };
+        assert_eq!(short.check(), Err(PictureError::Bytes { plane: 2, found: 10, expected: 11 }));
+        let narrow = PictureView { strides: [8, 2, 4], ..whole };
+        assert_eq!(narrow.check(), Err(PictureError::Stride { plane: 1, found: 2, expected: 3 }));
+        for (width, height) in [(0, 6), (5, 0), (16_385, 6)] {
+            let size = PictureView { width, height, ..whole };
+            assert_eq!(size.check(), Err(PictureError::Size { width, height }));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a wall counts, and how it tells.
+
+use super::WallConfig;
+use crate::geometry::FrameRate;
+use crate::window::{Percentiles, Window};
+use std::time::{Duration, Instant};
+
+/// Rates and percentiles are over so much of the past.
+const SPAN: Duration = Duration::from_secs(5);
+
+/// How a wall is doing. Counters are since it started, rates and percentiles over the last 5 s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WallStats {
+    /// Width and height of the canvas.
+    pub resolution: (u32, u32),
+    /// Ticks kept on time, a second; the clock never stops, so this is about `target_fps` with nobody watching too.
+    pub fps: f64,
+    /// Ticks a second as configured.
+    pub target_fps: u32,
+    /// What encodes.
+    pub encoder: &'static str,
+    /// Bits a second that came out of the encoder.
+    pub bitrate_bps: u64,
+    /// Ticks kept on time: run less than a period late.
+    pub ticks: u64,
+    /// Ticks left out because the wall was a period late or more.
+    pub ticks_missed: u64,
+    /// Access units that came out of the encoder.
+    pub frames_encoded: u64,
+    /// IDRs among them.
+    pub keyframes: u64,
+    /// How often somebody asked for an IDR.
+    pub keyframe_requests: u64,
+    /// Canvases that the encoder left out or failed at, failures to open it again included.
+    pub encode_errors: u64,
+    /// Panics in a tick or a sink, caught.
+    pub panics: u64,
+    /// Pictures that were not I420 as declared; their tiles were black.
+    pub pictures_refused: u64,
+    /// Composing one canvas, in milliseconds.
+    pub compose_ms: Percentiles,
+    /// Encoding one canvas, in milliseconds.
+    pub encode_ms: Percentiles,
+    /// When a tick last ended well, with or without somebody watching; for a watchdog.
+    pub last_progress: Instant,
+}
+
+/// The counters and windows behind [`WallStats`].
+#[derive(Debug)]
+pub(super) struct Meters {
+    started: Instant,
+    pub(super) last_progress: Instant,
+    pub(super) ticks: u64,
+    pub(super) ticks_missed: u64,
+    pub(super) keyframes: u64,
+    pub(super) frames_encoded: u64,
+    pub(super) encode_errors: u64,
+    pub(super) panics: u64,
+    pub(super) pictures_refused: u64,
+    pub(super) tick_window: Window,
+    pub(super) byte_window: Window,
+    pub(super) compose_ms: Window,
+    pub(super) encode_ms: Window,
+}
+
+impl Meters {
+    pub(super) fn new(now: Instant, fps: FrameRate) -> Meters {
+        // A late tick may crowd into the window of the one before: one second's worth to spare.
+        let window = || Window::new(SPAN, fps.get() as usize * (SPAN.as_secs() as usize + 1));
+        Meters {
+            started: now,
+            last_progress: now,
+            ticks: 0,
+            ticks_missed: 0,
+            keyframes: 0,
+            frames_encoded: 0,
+            encode_errors: 0,
+            panics: 0,
+            pictures_refused: 0,
+            tick_window: window(),
+            byte_window: window(),
+            compose_ms: window(),
+            encode_ms: window(),
+        }
+    }
+
+    pub(super) fn stats(
+        &self,
+        now: Instant,
+        config: &WallConfig,
+        encoder: &'static str,
+        keyframe_requests: u64,
+    ) -> WallStats {
+        let seconds = now.saturating_duration_since(self.started).min(SPAN).as_secs_f64();
+        let per_second = |sum: f64| if seconds > 0.0 { sum / seconds } else { 0.0 };
+        WallStats {
+            resolution: (config.size.width(), config.size.height()),
+            fps: per_second(self.tick_window.count(now) as f64),
+            target_fps: config.fps.get(),
+            encoder,
+            bitrate_bps: per_second(self.byte_window.sum(now) * 8.0) as u64,
+            ticks: self.ticks,
+            ticks_missed: self.ticks_missed,
+            frames_encoded: self.frames_encoded,
+            keyframes: self.keyframes,
+            keyframe_requests,
+            encode_errors: self.encode_errors,
+            panics: self.panics,
+            pictures_refused: self.pictures_refused,
+            compose_ms: self.compose_ms.percentiles(now),
+            encode_ms: self.encode_ms.percentiles(now),
+            last_progress: self.last_progress,
+        }
+    }
+}
