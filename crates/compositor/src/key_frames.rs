@@ -3,6 +3,9 @@
 //! A wall begins with one, after every pause too; makes one each period by its own count; and makes one when somebody
 //! asks, but at most one for askers in [`REQUEST_SPACING`], for everybody together. A request stays open until an IDR
 //! has really come out of the encoder, whatever that was made for.
+//!
+//! The IDR of a beginning does not count as asked for: it is made when a viewer's connection is set up, and the
+//! request that comes as soon as that viewer can hear must not wait half a second for it.
 
 use std::time::Duration;
 

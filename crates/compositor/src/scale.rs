@@ -85,7 +85,7 @@ impl PlaneScaler {
         let vertical = Axis::new(source.1, output.1, VERTICAL_UNIT, 1);
         let horizontal = Axis::new(source.0, output.0, HORIZONTAL_UNIT, 4);
         let row = vec![0; horizontal.reach().max(source.0 as usize)];
-        let whole = |from: u32, to: u32| from.is_multiple_of(to).then_some((from / to) as usize).unwrap_or(0);
+        let whole = |from: u32, to: u32| if from.is_multiple_of(to) { (from / to) as usize } else { 0 };
         let path = match (whole(source.0, output.0), whole(source.1, output.1)) {
             (1, 1) => Path::Copy,
             (1, _) => Path::SameWidth,

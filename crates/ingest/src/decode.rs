@@ -166,3 +166,6 @@ fn sample_aspect_ratio(raw: &Video) -> (u32, u32) {
         _ => (1, 1),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,7 @@ mod tests {
         (0..10_000).step_by(40).for_each(|at| window.add(ms(start, at), 1_000.0));
         assert_eq!(window.rate(ms(start, 9_960)), 25.0);
         assert_eq!(window.sum_rate(ms(start, 9_960)), 25_000.0);
-        assert_eq!(window.rate(ms(start, 12_460)), 12.4);
+        assert_eq!(window.rate(ms(start, 12_460)), 12.6);
         assert_eq!(window.rate(ms(start, 14_960)), 0.0);
     }
 

@@ -1,6 +1,16 @@
-//! The parts of the binary, as a library so that integration tests and benches can use them.
+//! The parts of the Wallcast binary, as a library so that integration tests and benches can reach them.
+//!
+//! This crate is the only one that knows the other three, HTTP, YAML, JSON and signals.
 
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod convert;
+pub mod demo;
 pub mod http;
+pub mod logging;
+pub mod pipeline;
+pub mod process;
+pub mod rtsp;
+pub mod shutdown;

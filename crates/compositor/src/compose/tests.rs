@@ -1,1 +1,195 @@
+//! Golden canvases for every fit and layout, and what is painted again and what not.
 
+use super::*;
+use crate::fit::Fit;
+use crate::geometry::CanvasSize;
+use crate::layout::TileRect;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An I420 picture of its own.
+struct Picture {
+    width: u32,
+    height: u32,
+    planes: [Vec<u8>; 3],
+}
+
+impl Picture {
+    /// Stripes and a gradient, different for every `number`.
+    fn pattern(width: u32, height: u32, number: u32) -> Picture {
+        let plane = |width: u32, height: u32, k: u32| {
+            (0..width * height)
+                .map(|i| {
+                    let (x, y) = (i % width, i / width);
+                    (16 + (x * (3 + number) + y * (5 + k) + (x / 8 + y / 8) % 2 * 60) % 220) as u8
+                })
+                .collect()
+        };
+        let (cw, ch) = (width.div_ceil(2), height.div_ceil(2));
+        Picture { width, height, planes: [plane(width, height, 0), plane(cw, ch, 1), plane(cw, ch, 2)] }
+    }
+
+    fn view(&self, generation: u64) -> PictureView<'_> {
+        let (luma, chroma) = (self.width as usize, self.width.div_ceil(2) as usize);
+        PictureView {
+            width: self.width,
+            height: self.height,
+            planes: [&self.planes[0], &self.planes[1], &self.planes[2]],
+            strides: [luma, chroma, chroma],
+            generation,
+        }
+    }
+}
+
+/// Shows one picture, or black at generation 0.
+struct Shows(Picture, Arc<AtomicU64>);
+
+impl TileSource for Shows {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        let generation = self.1.load(Ordering::Relaxed);
+        paint((generation > 0).then(|| self.0.view(generation)));
+    }
+}
+
+fn size(width: u32, height: u32) -> CanvasSize {
+    CanvasSize::new(width, height).expect("a valid size")
+}
+
+type Sources = (Vec<Box<dyn TileSource>>, Vec<Arc<AtomicU64>>);
+
+/// A source for each tile, of pictures of these sizes in turn.
+fn sources(tiles: usize, sizes: &[(u32, u32)]) -> Sources {
+    let generations: Vec<_> = (0..tiles).map(|_| Arc::new(AtomicU64::new(1))).collect();
+    let boxed = |(i, generation): (usize, &Arc<AtomicU64>)| -> Box<dyn TileSource> {
+        let (width, height) = sizes[i % sizes.len()];
+        Box::new(Shows(Picture::pattern(width, height, i as u32), Arc::clone(generation)))
+    };
+    (generations.iter().enumerate().map(boxed).collect(), generations)
+}
+
+/// FNV-1a over the planes.
+fn checksum(canvas: &Canvas) -> u64 {
+    let bytes = (0..3).flat_map(|plane| canvas.plane(plane));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[test]
+fn golden_canvases_stay_as_they_were_looked_at() {
+    let canvas = size(256, 144);
+    let grid = |n| Layout::grid(canvas, n).expect("a grid");
+    let cases = [
+        ("columns contain", Layout::columns(canvas), 0x1770_eeb5_7a76_96f5_u64),
+        ("columns cover", Layout::columns(canvas).with_fit(Fit::Cover), 0xcac5_b55a_4a6a_a107),
+        ("columns stretch", Layout::columns(canvas).with_fit(Fit::Stretch), 0xd1e6_d789_f315_15c6),
+        ("grid of 2", grid(2), 0x93a1_8401_6056_01ad),
+        ("grid of 5, cover", grid(5).with_fit(Fit::Cover), 0x3e7e_833a_91b9_4e96),
+        ("grid of 9, stretch", grid(9).with_fit(Fit::Stretch), 0x409c_9fa2_3f29_a568),
+    ];
+    let mut wrong = Vec::new();
+    for (name, layout, expected) in cases {
+        let (mut tiles, _) = sources(layout.placements().len(), &[(128, 72), (161, 91), (64, 128), (40, 30)]);
+        for instructions in [Instructions::Scalar, Instructions::detect()] {
+            let mut compositor = Compositor { instructions, ..Compositor::new(&layout) };
+            compositor.compose(Instant::now(), &mut tiles);
+            let found = checksum(compositor.canvas());
+            if found != expected {
+                wrong.push(format!(
+                    "{name}: {found:#x}, expected {expected:#x}; see {}",
+                    dump(name, &compositor)
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Writes the canvas where it can be looked at: `ffplay -f rawvideo -pixel_format yuv420p -video_size WxH FILE`.
+fn dump(name: &str, compositor: &Compositor) -> String {
+    let path = std::env::temp_dir().join(format!("wallcast-golden-{}.yuv", name.replace([' ', ','], "-")));
+    let planes: Vec<u8> = (0..3).flat_map(|plane| compositor.canvas().plane(plane)).copied().collect();
+    std::fs::write(&path, planes).map_or_else(|error| error.to_string(), |()| path.display().to_string())
+}
+
+#[test]
+fn a_tile_is_painted_when_its_picture_changes_and_only_then() {
+    let layout = Layout::columns(size(256, 144));
+    let (mut tiles, generations) = sources(4, &[(128, 72)]);
+    let mut compositor = Compositor::new(&layout);
+    let mut painted = || compositor.compose(Instant::now(), &mut tiles).painted;
+    assert_eq!([painted(), painted()], [4, 0]);
+    generations[2].store(2, Ordering::Relaxed);
+    assert_eq!([painted(), painted()], [1, 0]);
+    generations[0].store(0, Ordering::Relaxed);
+    assert_eq!([painted(), painted()], [1, 0], "black is painted once too");
+    compositor.forget();
+    assert_eq!(compositor.compose(Instant::now(), &mut tiles).painted, 4);
+}
+
+#[test]
+fn painting_only_what_changed_gives_the_canvas_that_painting_everything_gives() {
+    let canvas = size(256, 144);
+    let tile = |x, y, width, height| TileRect { x, y, width, height, fit: Fit::Contain };
+    // A picture in a picture, a third over both, and one beside.
+    let rects =
+        vec![tile(0, 0, 192, 144), tile(100, 20, 64, 64), tile(150, 60, 80, 50), tile(232, 0, 24, 24)];
+    let layout = Layout::explicit(canvas, rects).expect("a layout");
+    let (mut tiles, generations) = sources(4, &[(64, 64), (100, 30), (31, 57)]);
+    let mut incremental = Compositor::new(&layout);
+    let mut state = 1_u64;
+    for step in 0..200 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let generation = &generations[(state >> 60) as usize % 4];
+        generation.store(if state >> 40 & 3 == 0 { 0 } else { step + 2 }, Ordering::Relaxed);
+        incremental.compose(Instant::now(), &mut tiles);
+        let mut whole = Compositor::new(&layout);
+        whole.compose(Instant::now(), &mut tiles);
+        assert!(checksum(incremental.canvas()) == checksum(whole.canvas()), "step {step}");
+    }
+}
+
+/// Shows pictures of changing size.
+struct Resizes(Vec<Picture>, u64);
+
+impl TileSource for Resizes {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        self.1 += 1;
+        paint(Some(self.0[self.1 as usize % self.0.len()].view(self.1)));
+    }
+}
+
+#[test]
+fn a_camera_that_changes_its_size_leaves_nothing_of_the_old_one_behind() {
+    let layout = Layout::grid(size(128, 128), 1).expect("a grid");
+    let pictures = || [(64, 20), (20, 64), (50, 50)].map(|(w, h)| Picture::pattern(w, h, 0)).into();
+    let mut tiles: Vec<Box<dyn TileSource>> = vec![Box::new(Resizes(pictures(), 0))];
+    let mut compositor = Compositor::new(&layout);
+    for step in 0..6 {
+        compositor.compose(Instant::now(), &mut tiles);
+        let mut fresh = Compositor::new(&layout);
+        fresh.compose(Instant::now(), &mut [Box::new(Resizes(pictures(), step)) as Box<dyn TileSource>]);
+        assert!(checksum(compositor.canvas()) == checksum(fresh.canvas()), "step {step}");
+    }
+}
+
+struct Broken;
+
+impl TileSource for Broken {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        paint(Some(PictureView {
+            width: 64,
+            height: 64,
+            planes: [&[0; 10]; 3],
+            strides: [64, 32, 32],
+            generation: 1,
+        }));
+    }
+}
+
+#[test]
+fn a_picture_that_is_not_what_it_says_is_black_and_counted() {
+    let layout = Layout::grid(size(128, 128), 1).expect("a grid");
+    let mut compositor = Compositor::new(&layout);
+    let composed = compositor.compose(Instant::now(), &mut [Box::new(Broken) as Box<dyn TileSource>]);
+    assert_eq!(composed, Composed { painted: 1, refused: 1 });
+    assert_eq!(checksum(compositor.canvas()), checksum(&Canvas::black(size(128, 128))));
+}

@@ -6,6 +6,9 @@
 //! every IDR. An IDR gets four times the bits of other pictures (`iIdrBitrateRatio`): about 0.16 s of the bitrate at
 //! 25 fps.
 
+#[allow(unsafe_code, reason = "one call of OpenH264's C interface that the crate does not offer")]
+mod quiet;
+
 use super::{Encode, Encoded, Level};
 use crate::canvas::Canvas;
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
@@ -72,7 +75,11 @@ pub struct OpenH264 {
 impl OpenH264 {
     /// Opens an encoder. Its first access unit is an IDR.
     pub fn new(config: EncoderConfig) -> Result<OpenH264, OpenError> {
-        let open = || api::Encoder::with_api_config(OpenH264API::from_source(), settings(config));
+        let open = || {
+            let mut encoder = api::Encoder::with_api_config(OpenH264API::from_source(), settings(config))?;
+            quiet::silence(&mut encoder);
+            Ok::<_, ::openh264::Error>(encoder)
+        };
         // OpenH264 looks at its settings only with the first picture. Show one to an encoder that is thrown away: the
         // rate control of the real one must not learn from a black canvas what a key frame costs.
         let tried =

@@ -19,15 +19,15 @@ pub(super) struct Sps {
 pub(super) fn nal_units(stream: &[u8]) -> Vec<&[u8]> {
     let starts: Vec<usize> = (0..stream.len()).filter(|&i| stream[i..].starts_with(&[0, 0, 1])).collect();
     let ends = starts.iter().skip(1).copied().chain([stream.len()]);
-    starts.iter().zip(ends).map(|(&start, end)| stream[start + 3..end].trim_ascii_zeros()).collect()
+    starts.iter().zip(ends).map(|(&start, end)| stream[start + 3..end].without_trailing_zeros()).collect()
 }
 
 trait TrimZeros {
-    fn trim_ascii_zeros(&self) -> &Self;
+    fn without_trailing_zeros(&self) -> &Self;
 }
 
 impl TrimZeros for [u8] {
-    fn trim_ascii_zeros(&self) -> &[u8] {
+    fn without_trailing_zeros(&self) -> &[u8] {
         let end = self.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         &self[..end]
     }
@@ -111,7 +111,7 @@ impl Bits<'_> {
         let mut reorder = None;
         if self.flag() {
             self.flag(); // motion_vectors_over_pic_boundaries_flag
-            [(); 4].map(|()| self.ue()); // bytes, bits and motion vector lengths
+            let _lengths = [(); 4].map(|()| self.ue()); // bytes, bits, motion vectors
             reorder = Some(self.ue());
         }
         (colour, reorder)

@@ -85,3 +85,43 @@ fn rows_further_apart_than_they_are_long_are_read_and_written_in_place() {
         assert!(row[60..].iter().all(|&s| s == 9), "beside the tile nothing is touched");
     }
 }
+
+/// Samples, and their width and height, of a binary PGM in `tests/data/scale`.
+fn pgm(name: &str) -> (Vec<u8>, (u32, u32)) {
+    let path = format!("{}/tests/data/scale/{name}.pgm", env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::read(&path).expect("the reference is committed");
+    let header = String::from_utf8_lossy(&file[..20]).into_owned();
+    let fields: Vec<&str> = header.split_ascii_whitespace().take(4).collect();
+    let number = |i: usize| fields[i].parse::<u32>().expect("a number");
+    let size = (number(1), number(2));
+    (file[file.len() - (size.0 * size.1) as usize..].to_vec(), size)
+}
+
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let squares: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    10.0 * (255.0_f64.powi(2) * a.len() as f64 / squares as f64).log10()
+}
+
+#[test]
+fn pictures_agree_with_swscale_to_45_db_and_nearest_neighbour_would_not() {
+    let (source, size) = pgm("source");
+    for name in ["area-100x74", "area-50x38", "area-152x114", "area-66x150", "area-260x100", "area-304x226"] {
+        let (reference, output) = pgm(name);
+        let ours = scale(&source, size, output, Instructions::detect());
+        let found = psnr(&ours, &reference);
+        assert!(found >= 45.0, "{name}: {found:.1} dB");
+        let nearest = |i: u32, from: u32, to: u32| (i * from + from / 2) / to;
+        let picked: Vec<u8> = (0..output.0 * output.1)
+            .map(|i| {
+                let (x, y) =
+                    (nearest(i % output.0, size.0, output.0), nearest(i / output.0, size.1, output.1));
+                source[(y * size.0 + x) as usize]
+            })
+            .collect();
+        assert!(
+            psnr(&picked, &reference) < 35.0,
+            "{name}: the reference does not tell a good scaler from a bad one"
+        );
+    }
+}

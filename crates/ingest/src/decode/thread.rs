@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 
-use super::{Decoded, Decoder};
-use crate::queue::AccessUnit;
+use super::{Decoded, Decoder, OpenError};
+use crate::queue::{AccessUnit, Codec};
 use crate::record::Record;
 use crate::tile::Moment;
 
@@ -27,9 +27,16 @@ pub(crate) struct SpawnError(#[source] pub(crate) std::io::Error);
 
 impl DecodeThread {
     pub(crate) fn spawn(units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
+        Self::spawn_with(Decoder::open, units, record)
+    }
+
+    fn spawn_with(open: Open, units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
         let (stop, stopped) = bounded(0);
         let name = format!("decode-{}", record.name());
-        let body = move || Worker::new(record).run(units, &stopped);
+        let body = move || {
+            let worker = Worker { open, record, decoder: SessionDecoder::None, next_sequence: 0 };
+            worker.run(units, &stopped);
+        };
         let thread = Builder::new().name(name).spawn(body).map_err(SpawnError)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -45,7 +52,11 @@ impl Drop for DecodeThread {
     }
 }
 
+/// How a decoder comes to be; tests have others.
+type Open = fn(Codec) -> Result<Decoder, OpenError>;
+
 struct Worker {
+    open: Open,
     record: Arc<Record>,
     decoder: SessionDecoder,
     next_sequence: u64,
@@ -65,10 +76,6 @@ enum SessionDecoder {
 }
 
 impl Worker {
-    fn new(record: Arc<Record>) -> Self {
-        Self { record, decoder: SessionDecoder::None, next_sequence: 0 }
-    }
-
     fn run(mut self, mut units: Receiver<AccessUnit>, stopped: &Receiver<()>) {
         loop {
             select_biased! {
@@ -113,7 +120,7 @@ impl Worker {
         }
         // The old decoder's memory goes before the new one's comes.
         self.decoder = SessionDecoder::None;
-        match Decoder::open(unit.codec) {
+        match (self.open)(unit.codec) {
             Ok(decoder) => self.decoder = SessionDecoder::Open { session: unit.session, decoder },
             Err(error) => {
                 tracing::error!(camera = %self.record.name(), "{error}");
@@ -126,5 +133,63 @@ impl Worker {
     fn give_up(&mut self, session: u64) {
         self.decoder = SessionDecoder::Broken { session };
         self.record.decoder_failed.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::queue::queue;
+    use futures::FutureExt;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::time::Duration;
+
+    const KEY_FRAME: &[u8] = include_bytes!("../../tests/fixtures/small.h264");
+
+    fn unit(session: u64) -> AccessUnit {
+        AccessUnit { session, codec: Codec::H264, data: KEY_FRAME.to_vec(), key: true }
+    }
+
+    #[track_caller]
+    fn wait_until(what: &str, done: impl Fn() -> bool) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while !done() {
+            assert!(Instant::now() < give_up, "{what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn panic_once(codec: Codec) -> Result<Decoder, OpenError> {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        assert!(CALLS.fetch_add(1, SeqCst) > 0, "on purpose");
+        Decoder::open(codec)
+    }
+
+    #[test]
+    fn a_panic_ends_the_session_and_the_next_one_is_decoded_by_the_same_thread() {
+        let record = Record::for_tests();
+        let (mut feeder, units) = queue(record.clone());
+        let thread = DecodeThread::spawn_with(panic_once, units, record.clone()).unwrap();
+        let stats = || record.stats(Instant::now(), Duration::from_secs(10));
+        feeder.feed(unit(1));
+        wait_until("the panic is counted", || stats().panics == 1);
+        wait_until("the session is told", || record.decoder_failed.notified().now_or_never().is_some());
+        feeder.feed(unit(1));
+        feeder.feed(unit(2));
+        wait_until("a picture", || stats().frames_decoded > 0);
+        assert_eq!(stats().panics, 1);
+        drop(thread);
+    }
+
+    #[test]
+    fn dropping_the_owner_joins_the_thread_though_the_session_still_holds_its_end() {
+        let record = Record::for_tests();
+        let (mut feeder, units) = queue(record.clone());
+        let thread = DecodeThread::spawn(units, record.clone()).unwrap();
+        feeder.feed(unit(1));
+        drop(thread);
+        assert_eq!(Arc::strong_count(&record), 2, "the thread's own reference is gone");
+        feeder.feed(unit(1));
     }
 }

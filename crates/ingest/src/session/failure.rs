@@ -13,6 +13,8 @@ use crate::decode::MAX_PIXELS;
 pub(crate) enum Failure {
     #[error("no such host {host}")]
     NoSuchHost { host: String },
+    #[error("the name server cannot be asked about {host}")]
+    NameServerFailed { host: String },
     #[error("no answer from the name server about {host} within {} s", .after.as_secs_f64())]
     NameServerSilent { host: String, after: Duration },
     #[error("connection refused by {address}")]

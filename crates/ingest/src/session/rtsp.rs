@@ -118,7 +118,10 @@ impl RtspSource {
         let mut addresses = timeout(RESOLVE_TIMEOUT, lookup)
             .await
             .map_err(|_| Failure::NameServerSilent { host: host.clone(), after: RESOLVE_TIMEOUT })?
-            .map_err(|_| Failure::NoSuchHost { host: host.clone() })?;
+            .map_err(|error| match error.to_string().contains("Temporary failure") {
+                true => Failure::NameServerFailed { host: host.clone() },
+                false => Failure::NoSuchHost { host: host.clone() },
+            })?;
         let address = addresses.next().ok_or_else(|| Failure::NoSuchHost { host: host.clone() })?;
         Ok(address.to_string())
     }

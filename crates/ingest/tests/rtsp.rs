@@ -1,0 +1,247 @@
+//! Cameras against a scripted RTSP server on loopback.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "support/annexb.rs"]
+mod annexb;
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "support/server.rs"]
+mod server;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use server::{After, Answer, H264, H265, Parameters, Script, Server, Stream};
+use tokio::runtime::Handle;
+use wallcast_ingest::{Camera, CameraConfig, CameraView, SourceUrl, TileState, TileStatus, Transport};
+
+const BLACK_AFTER: Duration = Duration::from_secs(2);
+
+fn config(url: &str) -> CameraConfig {
+    CameraConfig { black_after: BLACK_AFTER, ..CameraConfig::new("left", SourceUrl::parse(url).unwrap()) }
+}
+
+fn start(url: &str) -> Camera {
+    Camera::start(config(url), &Handle::current()).unwrap()
+}
+
+fn tile(view: &CameraView) -> TileStatus {
+    view.tile(Instant::now(), BLACK_AFTER)
+}
+
+/// Waits for a tile like this, and fails with what it was at the end.
+#[track_caller]
+fn until(
+    view: &CameraView,
+    seconds: u64,
+    wanted: impl Fn(&TileStatus) -> bool,
+) -> impl Future<Output = TileStatus> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let give_up = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let tile = tile(view);
+            if wanted(&tile) {
+                return tile;
+            }
+            assert!(Instant::now() < give_up, "{caller}: {tile:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn until_state(view: &CameraView, state: TileState) -> TileStatus {
+    until(view, 15, |tile| tile.state == state).await
+}
+
+/// Starts a camera on this address and waits for the reason.
+#[track_caller]
+fn check_reason(url: String, reason: String) -> impl Future<Output = ()> {
+    let camera = start(&url);
+    async move {
+        until(&camera.view(), 10, |tile| tile.reason.as_deref() == Some(reason.as_str())).await;
+        let stats = camera.view().stats(Instant::now());
+        assert_eq!(stats.reason.as_deref(), Some(reason.as_str()));
+        assert_eq!(stats.frames_decoded, 0);
+        camera.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_arrive_whatever_the_codec_the_transport_and_the_place_of_the_parameter_sets() {
+    let in_sdp = |stream: Stream| Stream { parameters: Parameters::InSdp, ..stream };
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for (stream, codec) in
+            [(H264, "h264"), (in_sdp(H264), "h264"), (H265, "h265"), (in_sdp(H265), "h265")]
+        {
+            let server = Server::start(vec![Script::playing(stream)]).await;
+            let config = CameraConfig { transport, ..config(&server.url("")) };
+            let camera = Camera::start(config, &Handle::current()).unwrap();
+            let view = camera.view();
+            let first = until_state(&view, TileState::Live).await.frame.unwrap();
+            assert_eq!((first.width(), first.height()), (320, 180));
+            let later = until(&view, 10, |tile| tile.frame.as_ref().unwrap().sequence() >= 30).await;
+            assert_eq!(later.reason, None);
+            let stats = view.stats(Instant::now());
+            assert_eq!((stats.codec, stats.resolution), (Some(codec), Some((320, 180))));
+            assert_eq!((stats.decode_errors, stats.access_units_dropped, stats.reconnects), (0, 0, 0));
+            assert!(stats.fps > 10.0 && stats.bitrate_bps > 10_000 && stats.decode_ms.p50 > 0.0, "{stats:?}");
+            camera.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_closes_is_held_then_black_at_black_after_then_back() {
+    let closing = Script::playing(H264).then(After::Close);
+    let server = Server::start(vec![closing]).await;
+    let address = server.address;
+    let camera = start(&server.url(""));
+    let view = camera.view();
+    until_state(&view, TileState::Live).await;
+    until(&view, 10, |tile| tile.frame.as_ref().unwrap().sequence() >= 45).await;
+    drop(server);
+
+    let held = until_state(&view, TileState::Holding).await;
+    assert!(held.age.unwrap() >= Duration::from_secs(1) && held.frame.is_some(), "{held:?}");
+    until(&view, 5, |tile| {
+        // Holding keeps its picture until the very moment of black, and black has none.
+        let black = tile.state == TileState::Offline;
+        assert_eq!(black, tile.frame.is_none());
+        assert_eq!(black, tile.age.unwrap() >= BLACK_AFTER, "{tile:?}");
+        black
+    })
+    .await;
+    let words = format!("connection refused by {address}");
+    until(&view, 5, |tile| tile.reason.as_deref() == Some(&words)).await;
+
+    let _server = Server::start_at(address, vec![Script::playing(H264)]).await;
+    until(&view, 15, |tile| {
+        assert!(matches!(tile.state, TileState::Offline | TileState::Live), "black or live, nothing between");
+        tile.state == TileState::Live
+    })
+    .await;
+    assert!(view.stats(Instant::now()).reconnects >= 1);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c01_a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a_second() {
+    let silent = Script::playing(H264).then(After::Silence);
+    let server = Server::start(vec![silent, Script::playing(H264)]).await;
+    let camera = start(&server.url(""));
+    let view = camera.view();
+    until_state(&view, TileState::Live).await;
+    let black = until_state(&view, TileState::Offline).await;
+    until(&view, 5, |tile| tile.reason.as_deref() == Some("no picture for 2 s")).await;
+    let black_at = Instant::now() - (black.age.unwrap() - BLACK_AFTER);
+    until_state(&view, TileState::Live).await;
+    let again = server.times("CONNECT")[1].saturating_duration_since(black_at);
+    assert!(again <= Duration::from_millis(1_300), "{again:?}");
+    assert_eq!(server.count("TEARDOWN"), 1);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c17_a_wrong_password_is_said_and_not_tried_again_soon() {
+    let server = Server::start(vec![Script::playing(H264).with_login("YWRtaW46cmlnaHQ=")]).await;
+    let camera = start(&server.url("admin:wrong@"));
+    let view = camera.view();
+    until(&view, 5, |tile| tile.reason.as_deref() == Some("wrong user name or password (401)")).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(
+        (server.count("CONNECT"), server.count("DESCRIBE")),
+        (1, 2),
+        "one try: without and with the login"
+    );
+    assert_eq!(tile(&view).state, TileState::Offline);
+    camera.stop().await;
+    check_reason(server.url(""), "user name and password needed (401)".into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_password_is_percent_decoded_and_opens_the_stream() {
+    let server = Server::start(vec![Script::playing(H264).with_login("YWRtaW46cEBzcy93Om9yZA==")]).await;
+    let camera = start(&server.url("admin:p%40ss%2Fw:ord@"));
+    until_state(&camera.view(), TileState::Live).await;
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_in_words() {
+    let sdp = |sdp| Answer::Sdp(sdp);
+    let cases = [
+        (Answer::Raw("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), "not an RTSP server"),
+        (Answer::Raw("SSH-2.0-OpenSSH_9.2p1\r\n"), "not an RTSP server"),
+        (Answer::Close, "connection closed by the camera"),
+        (Answer::Status("404 Not Found"), "no such stream on the camera (404)"),
+        (Answer::Status("403 Forbidden"), "access denied by the camera (403)"),
+        (Answer::Status("503 Service Unavailable"), "the camera refused DESCRIBE (503)"),
+        (sdp("nonsense"), "unreadable answer to DESCRIBE"),
+        (
+            sdp(
+                "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track1\r\n\
+                 m=audio 0 RTP/AVP 0\r\na=control:track2\r\n",
+            ),
+            "no H.264 or H.265 video in the stream (found jpeg, pcmu)",
+        ),
+    ];
+    for (answer, reason) in cases {
+        let server = Server::start(vec![Script::answering(answer)]).await;
+        check_reason(server.url(""), reason.into()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listening_and_no_such_host_are_said_in_words() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check_reason(format!("rtsp://{free}/x"), format!("connection refused by {free}")).await;
+
+    // RFC 6761: never resolves. A machine without any name server says so instead.
+    let camera = start("rtsp://cam9.invalid/x");
+    let reason = |tile: &TileStatus| tile.reason.clone().unwrap_or_default();
+    let tile = until(&camera.view(), 15, |tile| {
+        reason(tile).contains("cam9.invalid") && !reason(tile).contains(':')
+    })
+    .await;
+    assert!(
+        ["no such host cam9.invalid", "the name server cannot be asked about cam9.invalid"]
+            .contains(&reason(&tile).as_str())
+            || reason(&tile).starts_with("no answer from the name server about cam9.invalid"),
+        "{tile:?}"
+    );
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_tells_the_camera_teardown_and_leaves_no_thread() {
+    let server = Server::start(vec![Script::playing(H264)]).await;
+    let camera =
+        Camera::start(CameraConfig { name: "stops".into(), ..config(&server.url("")) }, &Handle::current())
+            .unwrap();
+    until_state(&camera.view(), TileState::Live).await;
+    assert!(has_thread("decode-stops"));
+    let began = Instant::now();
+    camera.stop().await;
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert_eq!(server.count("TEARDOWN"), 1);
+    assert!(!has_thread("decode-stops"));
+}
+
+#[tokio::test]
+async fn dropping_a_camera_in_a_runtime_of_one_thread_joins_its_thread() {
+    let server = Server::start(vec![Script::playing(H264)]).await;
+    let config = CameraConfig { name: "drops".into(), ..config(&server.url("")) };
+    let camera = Camera::start(config, &Handle::current()).unwrap();
+    until_state(&camera.view(), TileState::Live).await;
+    drop(camera);
+    assert!(!has_thread("decode-drops"));
+}
+
+/// Whether this process has a thread of this name.
+fn has_thread(name: &str) -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .flatten()
+        .any(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))
+}

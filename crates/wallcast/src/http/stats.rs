@@ -1,0 +1,268 @@
+//! `GET /stats`, as `interfaces.md` has it: the first level keeps the keys that users of the original Python server
+//! poll, the rest is ours. Never a password, never a query string of a source's URL.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::http::Shared;
+use crate::pipeline::{Running, WallOutput};
+use crate::process::ProcessStats;
+
+/// The whole answer.
+#[derive(Serialize)]
+pub(super) struct Stats {
+    clients: usize,
+    video_tracks: usize,
+    running: bool,
+    total_frames: u64,
+    avg_fps: f64,
+    uptime_seconds: f64,
+    image_source_stats: ImageSource,
+    cameras: BTreeMap<String, CameraStats>,
+    walls: BTreeMap<String, WallStats>,
+    viewers: Vec<Viewer>,
+    process: ProcessStats,
+}
+
+#[derive(Serialize)]
+struct ImageSource {
+    running: bool,
+    total_frames: u64,
+    avg_fps: f64,
+    resolution: String,
+    thread_alive: bool,
+}
+
+#[derive(Serialize)]
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+}
+
+#[derive(Serialize)]
+struct CameraStats {
+    state: &'static str,
+    reason: Option<String>,
+    since: String,
+    url: String,
+    codec: Option<&'static str>,
+    resolution: Option<String>,
+    fps: f64,
+    bitrate_bps: u64,
+    frame_age_ms: Option<u64>,
+    frames_decoded: u64,
+    frames_overwritten: u64,
+    decode_errors: u64,
+    access_units_dropped: u64,
+    reconnects: u64,
+    panics: u64,
+    decode_ms: Percentiles,
+}
+
+#[derive(Serialize)]
+struct WallStats {
+    resolution: String,
+    fps: f64,
+    target_fps: u32,
+    encoder: &'static str,
+    bitrate_bps: u64,
+    ticks: u64,
+    ticks_missed: u64,
+    frames_encoded: u64,
+    encode_errors: u64,
+    panics: u64,
+    keyframes: u64,
+    keyframe_requests: u64,
+    compose_ms: Percentiles,
+    encode_ms: Percentiles,
+    tiles: Vec<Tile>,
+}
+
+#[derive(Serialize)]
+struct Tile {
+    camera: String,
+    x: u32,
+    y: u32,
+    width: u32,
+    height: u32,
+    state: &'static str,
+    reason: Option<String>,
+    since: String,
+    age_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Viewer {
+    id: String,
+    source: String,
+    protocol: &'static str,
+    state: &'static str,
+    since: String,
+    frames_sent: u64,
+    frames_dropped: u64,
+    packets_lost: u64,
+    retransmitted: u64,
+    rtt_ms: Option<f64>,
+    bitrate_bps: u64,
+    first_frame_ms: Option<u64>,
+}
+
+/// `GET /stats`.
+pub(super) async fn stats(State(shared): State<Shared>) -> Json<Stats> {
+    Json(collect(&shared.running, Instant::now()))
+}
+
+fn collect(running: &Running, now: Instant) -> Stats {
+    let viewers = viewers(running);
+    let walls: BTreeMap<String, WallStats> =
+        running.walls.iter().map(|wall| (wall.view.name().to_owned(), wall_stats(wall, now))).collect();
+    let default = running.walls.first().and_then(|wall| walls.get(wall.view.name()));
+    let alive = running.walls.first().is_some_and(|wall| wall.is_alive(now));
+    let total_frames = default.map_or(0, |wall| wall.ticks);
+    let avg_fps = default.map_or(0.0, |wall| wall.fps);
+    Stats {
+        clients: viewers.len(),
+        video_tracks: viewers.iter().filter(|viewer| viewer.protocol == "webrtc").count(),
+        running: alive,
+        total_frames,
+        avg_fps,
+        uptime_seconds: round(now.saturating_duration_since(running.started).as_secs_f64(), 10.0),
+        image_source_stats: ImageSource {
+            running: alive,
+            total_frames,
+            avg_fps,
+            resolution: default.map_or_else(String::new, |wall| wall.resolution.clone()),
+            thread_alive: alive,
+        },
+        cameras: running
+            .cameras
+            .iter()
+            .map(|camera| (camera.name().to_owned(), camera_stats(camera, now)))
+            .collect(),
+        walls,
+        viewers,
+        process: ProcessStats::read(),
+    }
+}
+
+fn camera_stats(camera: &wallcast_ingest::CameraView, now: Instant) -> CameraStats {
+    let stats = camera.stats(now);
+    CameraStats {
+        state: stats.state.as_str(),
+        reason: stats.reason,
+        since: rfc3339(stats.since),
+        url: stats.url,
+        codec: stats.codec,
+        resolution: stats.resolution.map(|(width, height)| format!("{width}x{height}")),
+        fps: round(stats.fps, 10.0),
+        bitrate_bps: stats.bitrate_bps,
+        frame_age_ms: stats.frame_age.map(millis),
+        frames_decoded: stats.frames_decoded,
+        frames_overwritten: stats.frames_overwritten,
+        decode_errors: stats.decode_errors,
+        access_units_dropped: stats.access_units_dropped,
+        reconnects: stats.reconnects,
+        panics: stats.panics,
+        decode_ms: percentiles(stats.decode_ms.p50, stats.decode_ms.p99),
+    }
+}
+
+fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
+    let stats = wall.view.stats(now);
+    let tiles = wall
+        .view
+        .placements()
+        .iter()
+        .zip(&wall.tiles)
+        .map(|(placement, camera)| {
+            let tile = camera.tile(now, wall.black_after);
+            Tile {
+                camera: camera.name().to_owned(),
+                x: placement.x(),
+                y: placement.y(),
+                width: placement.width(),
+                height: placement.height(),
+                state: tile.state.as_str(),
+                reason: tile.reason,
+                since: rfc3339(tile.since),
+                age_ms: tile.age.map(millis),
+            }
+        })
+        .collect();
+    WallStats {
+        resolution: format!("{}x{}", stats.resolution.0, stats.resolution.1),
+        fps: round(stats.fps, 10.0),
+        target_fps: stats.target_fps,
+        encoder: stats.encoder,
+        bitrate_bps: stats.bitrate_bps,
+        ticks: stats.ticks,
+        ticks_missed: stats.ticks_missed,
+        frames_encoded: stats.frames_encoded,
+        encode_errors: stats.encode_errors,
+        panics: stats.panics,
+        keyframes: stats.keyframes,
+        keyframe_requests: stats.keyframe_requests,
+        compose_ms: percentiles(stats.compose_ms.p50, stats.compose_ms.p99),
+        encode_ms: percentiles(stats.encode_ms.p50, stats.encode_ms.p99),
+        tiles,
+    }
+}
+
+/// Whoever watches, by any protocol.
+fn viewers(running: &Running) -> Vec<Viewer> {
+    let peers = running.peers.stats().into_iter().map(|peer| Viewer {
+        id: peer.id,
+        source: peer.source,
+        protocol: "webrtc",
+        state: peer.state.as_str(),
+        since: rfc3339(peer.since),
+        frames_sent: peer.frames_sent,
+        frames_dropped: peer.frames_dropped,
+        packets_lost: peer.packets_lost,
+        retransmitted: peer.retransmitted,
+        rtt_ms: peer.rtt_ms.map(|rtt| round(rtt, 10.0)),
+        bitrate_bps: peer.bitrate_bps,
+        first_frame_ms: peer.first_frame_ms,
+    });
+    let readers = running.walls.iter().flat_map(|wall| {
+        wall.mount.readers().into_iter().map(|reader| Viewer {
+            id: reader.id,
+            source: wall.view.name().to_owned(),
+            protocol: "rtsp",
+            state: "connected",
+            since: rfc3339(reader.since),
+            frames_sent: reader.frames_sent,
+            frames_dropped: reader.frames_dropped,
+            packets_lost: reader.packets_lost,
+            retransmitted: 0,
+            rtt_ms: reader.rtt_ms.map(|rtt| round(rtt, 10.0)),
+            bitrate_bps: reader.bitrate_bps,
+            first_frame_ms: reader.first_frame_ms,
+        })
+    });
+    peers.chain(readers).collect()
+}
+
+fn percentiles(p50: f64, p99: f64) -> Percentiles {
+    Percentiles { p50: round(p50, 100.0), p99: round(p99, 100.0) }
+}
+
+fn round(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// RFC 3339 in UTC, to the second. A clock before 1970 or past year 9999 gives the epoch.
+fn rfc3339(time: SystemTime) -> String {
+    let whole_seconds = jiff::Timestamp::try_from(time)
+        .and_then(|time| jiff::Timestamp::from_second(time.as_second()))
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    whole_seconds.to_string()
+}

@@ -1,0 +1,114 @@
+//! WHEP (draft-ietf-wish-whep; the HTTP rules are RFC 9725's): an offer in, an answer out, a session to delete.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use wallcast_webrtc::{OfferError, SessionId};
+
+use crate::http::Shared;
+use crate::http::problem::Problem;
+
+/// Seconds after which a client that found the house full should ask again.
+const RETRY_AFTER_SECONDS: u64 = 10;
+
+/// `POST /whep/{name}`: 201 with the answer and the session's address.
+pub(super) async fn create(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(wall) = shared.running.wall(&name) else {
+        let known: Vec<&str> = shared.running.walls.iter().map(|wall| wall.view.name()).collect();
+        return Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("the name {name:?}"),
+            format!("the name of a wall: {}", known.join(", ")),
+        )
+        .into_response();
+    };
+    if let Err(problem) = require_sdp(&headers) {
+        return problem.into_response();
+    }
+    let Ok(offer) = std::str::from_utf8(&body) else {
+        return Problem::new(StatusCode::BAD_REQUEST, "bytes that are not UTF-8", "an SDP offer")
+            .into_response();
+    };
+    match shared.running.peers.answer(&wall.source, offer).await {
+        Ok(answer) => {
+            let location = format!("/whep/{}/{}", path_segment(&name), answer.id);
+            // Of the description, not of the session: the id in `Location` is a secret, and an ETag is not.
+            let etag = format!("\"{}\"", answer.id.label());
+            (
+                StatusCode::CREATED,
+                [
+                    (header::CONTENT_TYPE, "application/sdp".to_owned()),
+                    (header::LOCATION, location),
+                    (header::ETAG, etag),
+                    (header::CACHE_CONTROL, "no-store".to_owned()),
+                ],
+                answer.sdp,
+            )
+                .into_response()
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+/// `DELETE /whep/{name}/{session}`: 200, or 404 when it is gone already.
+pub(super) async fn delete(
+    State(shared): State<Shared>,
+    Path((_name, session)): Path<(String, String)>,
+) -> Response {
+    match session.parse::<SessionId>() {
+        Ok(id) if shared.running.peers.close(&id).await => StatusCode::OK.into_response(),
+        _ => Problem::new(StatusCode::NOT_FOUND, "no such session", "one that has not ended").into_response(),
+    }
+}
+
+fn require_sdp(headers: &HeaderMap) -> Result<(), Problem> {
+    let found =
+        headers.get(header::CONTENT_TYPE).map_or("none", |value| value.to_str().unwrap_or("unreadable"));
+    let essence = found.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/sdp") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("the content type {found:?}"),
+        "application/sdp",
+    ))
+}
+
+/// The one place where a refused offer becomes an answer; what a stranger reads differs from what the log says.
+fn refusal(error: &OfferError) -> Response {
+    let problem = match error {
+        OfferError::Unreadable(found) => {
+            Problem::new(StatusCode::BAD_REQUEST, found, "an SDP offer to receive one video")
+        }
+        OfferError::NoH264(found) => {
+            Problem::new(StatusCode::NOT_ACCEPTABLE, found, "H.264 with packetization-mode=1 in the offer")
+        }
+        OfferError::Full { max_peers } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{max_peers} viewers, as many as are allowed"),
+            "a free place; try again later",
+        )
+        .retry_after(RETRY_AFTER_SECONDS),
+        OfferError::Internal(_) => {
+            tracing::warn!(%error, "could not answer a viewer's offer");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "a failure of the server, which its log names",
+                "an answer to the offer",
+            )
+        }
+    };
+    problem.into_response()
+}
+
+/// A name as one segment of a path: names may hold spaces, nothing else that needs escaping.
+fn path_segment(name: &str) -> String {
+    name.replace(' ', "%20")
+}

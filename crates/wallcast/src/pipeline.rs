@@ -1,0 +1,212 @@
+//! The wiring: cameras → walls → outputs, built from a configuration and torn down from the outside in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use wallcast_compositor::encoder::Level;
+use wallcast_compositor::{Sink, TileSource, Wall, WallConfig, WallView};
+use wallcast_ingest::{Camera, CameraConfig, CameraView};
+use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
+
+use crate::config::{CameraEntry, Config, WallEntry};
+use crate::convert::{CameraTile, EmptyTile, KeyFrameRequester, RtspSink, WebRtcSink};
+use crate::rtsp::{Mount, Mounts, NameInUse};
+
+/// A wall whose clock has not moved for so long stands still (failures B18).
+const STANDING_STILL_AFTER: Duration = Duration::from_secs(5);
+/// How long a camera may take from PLAY to its first decoded picture: a group of pictures of 20 s is seen in the field.
+const FIRST_FRAME_BUDGET: Duration = Duration::from_secs(20);
+/// Of a camera that no wall shows; walls have their own.
+const DEFAULT_BLACK_AFTER: Duration = Duration::from_secs(10);
+/// A wall sends a key frame by itself this often.
+const IDR_EVERY: Duration = Duration::from_secs(4);
+
+/// Why the wiring could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A camera's thread or session could not be started.
+    #[error("camera {camera}: {source}")]
+    Camera {
+        /// The camera's name.
+        camera: String,
+        /// What was in the way.
+        source: wallcast_ingest::StartError,
+    },
+    /// A wall's encoder or thread could not be started.
+    #[error("wall {wall}: {source}")]
+    Wall {
+        /// The wall's name.
+        wall: String,
+        /// What was in the way.
+        source: wallcast_compositor::StartError,
+    },
+    /// WebRTC could not be set up.
+    #[error("webrtc: {0}")]
+    WebRtc(#[from] wallcast_webrtc::BindError),
+    /// Two walls, or a wall and a simulated camera, want the same name over RTSP.
+    #[error("rtsp: {0}")]
+    Rtsp(#[from] NameInUse),
+}
+
+/// Everything that runs: owner of cameras, walls and peers. Ended by [`Pipeline::stop`].
+pub struct Pipeline {
+    cameras: Vec<Camera>,
+    walls: Vec<RunningWall>,
+    peers: Arc<Peers>,
+}
+
+struct RunningWall {
+    wall: Wall,
+    output: WallOutput,
+}
+
+/// A wall as the outputs see it: where viewers subscribe, and what it can tell of itself.
+#[derive(Clone)]
+pub struct WallOutput {
+    /// The wall's statistics and key frames.
+    pub view: WallView,
+    /// What WebRTC peers are fed from.
+    pub source: Arc<Source>,
+    /// What RTSP readers are fed from.
+    pub mount: Arc<Mount>,
+    /// The camera of each tile, in the order of the layout's placements.
+    pub tiles: Vec<CameraView>,
+    /// When a tile of this wall goes black.
+    pub black_after: Duration,
+}
+
+/// What HTTP reads: cheap to clone, owns nothing that must be stopped.
+#[derive(Clone)]
+pub struct Running {
+    /// In the order of the configuration.
+    pub cameras: Arc<[CameraView]>,
+    /// In the order of the configuration; the first is the default wall.
+    pub walls: Arc<[WallOutput]>,
+    /// Every WebRTC viewer.
+    pub peers: Arc<Peers>,
+    /// When the pipeline was started.
+    pub started: Instant,
+}
+
+impl Running {
+    /// The wall of this name.
+    pub fn wall(&self, name: &str) -> Option<&WallOutput> {
+        self.walls.iter().find(|wall| wall.view.name() == name)
+    }
+}
+
+impl WallOutput {
+    /// Whether the wall's clock has moved lately.
+    pub fn is_alive(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.view.stats(now).last_progress) < STANDING_STILL_AFTER
+    }
+}
+
+impl Pipeline {
+    /// Starts every camera and every wall, and adds each wall to the RTSP `mounts`.
+    ///
+    /// Cameras that cannot be reached are no error: their tiles say so.
+    ///
+    /// # Errors
+    /// A thread, an encoder or WebRTC could not be started.
+    pub fn start(config: &Config, mounts: &Mounts, runtime: &Handle) -> Result<Self, BuildError> {
+        let peers = Arc::new(Peers::new(
+            PeersConfig { bind: vec![config.webrtc.listen.ip()], ..PeersConfig::default() },
+            runtime,
+        )?);
+        let cameras = config
+            .cameras
+            .iter()
+            .map(|entry| start_camera(entry, config, runtime))
+            .collect::<Result<Vec<_>, _>>()?;
+        let walls = config
+            .walls
+            .iter()
+            .map(|entry| start_wall(entry, &cameras, mounts))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { cameras, walls, peers })
+    }
+
+    /// What the outputs and `/stats` read.
+    pub fn running(&self) -> Running {
+        Running {
+            cameras: self.cameras.iter().map(Camera::view).collect(),
+            walls: self.walls.iter().map(|running| running.output.clone()).collect(),
+            peers: Arc::clone(&self.peers),
+            started: Instant::now(),
+        }
+    }
+
+    /// Ends everything from the outside in: peers, then walls, then cameras, which are told TEARDOWN.
+    pub async fn stop(self) {
+        self.peers.stop().await;
+        // Joining a wall's thread waits for at most one tick; still not a thing for an async thread to wait for.
+        let walls: Vec<Wall> = self.walls.into_iter().map(|running| running.wall).collect();
+        let joined = tokio::task::spawn_blocking(move || walls.into_iter().for_each(Wall::stop)).await;
+        if joined.is_err() {
+            tracing::error!("a wall's thread panicked while it was stopped");
+        }
+        futures::future::join_all(self.cameras.into_iter().map(Camera::stop)).await;
+    }
+}
+
+fn start_camera(entry: &CameraEntry, config: &Config, runtime: &Handle) -> Result<Camera, BuildError> {
+    // The camera reconnects when it has been silent for as long as the most patient wall that shows it keeps its picture.
+    let black_after = config
+        .walls
+        .iter()
+        .filter(|wall| wall.tiles.contains(&entry.name))
+        .map(|wall| wall.black_after)
+        .max()
+        .unwrap_or(DEFAULT_BLACK_AFTER);
+    let camera = CameraConfig {
+        name: entry.name.clone(),
+        source: entry.source.clone(),
+        transport: entry.transport,
+        black_after,
+        first_frame_budget: FIRST_FRAME_BUDGET,
+    };
+    Camera::start(camera, runtime).map_err(|source| BuildError::Camera { camera: entry.name.clone(), source })
+}
+
+fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<RunningWall, BuildError> {
+    let key_frames = KeyFrameRequester::default();
+    let level = Level::of(entry.size, entry.fps, entry.bitrate);
+    let profile = ProfileLevelId::constrained_baseline(level.idc());
+    let source = Source::new(&entry.name, profile, key_frames.callback());
+    let mount = Mount::with_frame_rate(&entry.name, f64::from(entry.fps.get()), key_frames.callback());
+    mounts.add(Arc::clone(&mount))?;
+
+    let tiles: Vec<CameraView> = entry
+        .tiles
+        .iter()
+        .filter_map(|name| cameras.iter().map(Camera::view).find(|camera| camera.name() == name))
+        .collect();
+    let shown = tiles
+        .iter()
+        .map(|camera| Box::new(CameraTile::new(camera.clone(), entry.black_after)) as Box<dyn TileSource>);
+    let unused = std::iter::repeat_with(|| Box::new(EmptyTile) as Box<dyn TileSource>);
+    let sources = shown.chain(unused).take(entry.layout.placements().len()).collect();
+    let sinks: Vec<Arc<dyn Sink>> =
+        vec![Arc::new(WebRtcSink(Arc::clone(&source))), Arc::new(RtspSink(Arc::clone(&mount)))];
+    let config = WallConfig {
+        name: entry.name.clone(),
+        size: entry.size,
+        fps: entry.fps,
+        bitrate: entry.bitrate,
+        layout: entry.layout.clone(),
+        idr_every: IDR_EVERY,
+    };
+    let wall = Wall::start(config, sources, sinks)
+        .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source })?;
+    key_frames.connect(wall.view());
+    let output = WallOutput { view: wall.view(), source, mount, tiles, black_after: entry.black_after };
+    Ok(RunningWall { wall, output })
+}
+
+/// The address that viewers of a wildcard listener are told to open.
+pub fn shown_address(ip: IpAddr) -> IpAddr {
+    if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }
+}

@@ -1,0 +1,181 @@
+//! The RTSP server (RFC 2326, RTSP/1.0): walls and cameras for recorders, players and other gateways.
+//!
+//! Whoever makes a stream pushes it into a [`Mount`]; the server finds mounts by name in [`Mounts`]. Reading
+//! cameras is `wallcast_ingest`'s. TLS, multicast and RECORD are not served.
+
+mod auth;
+mod connection;
+mod mount;
+mod packets;
+mod parameter_sets;
+mod reader;
+mod reply;
+mod requests;
+mod rtp;
+mod sdp;
+mod session;
+mod shared;
+mod target;
+mod transport;
+mod udp;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rtsp_types::StatusCode;
+use socket2::{Domain, Socket, Type};
+use tokio::{io::AsyncWriteExt, net::TcpListener, net::TcpStream};
+
+pub use auth::RtspLogin;
+pub use mount::{Mount, MountStats, Mounts, NameInUse};
+pub use reader::{ReaderStats, ReaderTransport};
+pub use shared::{Limits, RtspStats};
+
+use connection::Connection;
+use reply::Reply;
+use shared::{Shared, count};
+
+const BACKLOG: i32 = 128;
+/// When the process has no file left, accepting again at once would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const STOP_WITHIN: Duration = Duration::from_secs(1);
+
+/// A listening RTSP server; dropping it ends its connections too, without waiting for them.
+#[derive(Debug)]
+pub struct RtspServer {
+    shared: Arc<Shared>,
+    local: SocketAddr,
+}
+
+/// Why a server could not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program, or another Wallcast, has the port.
+    #[error("the RTSP address {0} is in use by another program, expected a free port")]
+    InUse(SocketAddr),
+    /// The address belongs to no interface.
+    #[error("the RTSP address {0} does not belong to this machine, expected one of its own")]
+    NotHere(SocketAddr),
+    /// Ports below 1024 need a privilege.
+    #[error("listening for RTSP on {0} is not permitted, expected a port from 1024 on or the privilege")]
+    NotPermitted(SocketAddr),
+    /// The operating system said something else.
+    #[error("cannot listen for RTSP on {address}")]
+    Other {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl RtspServer {
+    /// Listens on `address` (port 0 takes a free one) and serves `mounts` to everybody, or to those who know
+    /// one of `logins` if there are any. Has to be called within a tokio runtime.
+    pub fn bind(address: SocketAddr, mounts: Arc<Mounts>, logins: Vec<RtspLogin>) -> Result<Self, BindError> {
+        Self::bind_with(address, mounts, logins, Limits::default())
+    }
+
+    /// The same with other limits.
+    pub fn bind_with(
+        address: SocketAddr,
+        mounts: Arc<Mounts>,
+        logins: Vec<RtspLogin>,
+        limits: Limits,
+    ) -> Result<Self, BindError> {
+        let refused = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse(address),
+            io::ErrorKind::AddrNotAvailable => BindError::NotHere(address),
+            io::ErrorKind::PermissionDenied => BindError::NotPermitted(address),
+            _ => BindError::Other { address, source: error },
+        };
+        let listener = listen(address).map_err(refused)?;
+        let local = listener.local_addr().map_err(refused)?;
+        let shared = Shared::new(mounts, logins, limits);
+        shared.tasks.spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { shared, local })
+    }
+
+    /// The address it listens on, with the port that it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Totals and what there is now.
+    pub fn stats(&self) -> RtspStats {
+        self.shared.stats()
+    }
+
+    /// Stops accepting, ends every connection and session, and waits for their tasks, at most a second.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(STOP_WITHIN, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = self.shared.tasks.len(),
+                "RTSP connections were still open when the server ended"
+            );
+        }
+    }
+}
+
+impl Drop for RtspServer {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart must not wait for the old connections' last packets.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, from)) => admit(&shared, socket, from),
+            Err(error) => {
+                tracing::warn!(%error, "an RTSP connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(shared: &Arc<Shared>, socket: TcpStream, from: SocketAddr) {
+    count(&shared.totals.accepted);
+    // An IPv4 client of a listener for both families is itself, for limits and for UDP.
+    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+    let Some(slot) = shared.slot(from.ip()) else {
+        count(&shared.totals.refused);
+        tracing::warn!(client = %from, "an RTSP connection was refused: there are too many");
+        shared.tasks.spawn(turn_away(socket));
+        return;
+    };
+    let Ok(connection) = Connection::new(Arc::clone(shared), socket, from, slot) else { return };
+    shared.tasks.spawn(async move {
+        let closed = connection.run().await;
+        tracing::debug!(client = %from, ?closed, "an RTSP connection ended");
+    });
+}
+
+/// Says why, if that can be said without waiting.
+async fn turn_away(mut socket: TcpStream) {
+    let mut answer = Vec::new();
+    Reply::new(StatusCode::ServiceUnavailable).write(None, &mut answer);
+    let said = async {
+        socket.write_all(&answer).await?;
+        socket.shutdown().await
+    };
+    let _ = tokio::time::timeout(ACCEPT_PAUSE, said).await;
+}

@@ -1,0 +1,284 @@
+//! One RTSP connection: messages in, answers and interleaved packets out (RFC 2326 sections 10.12 and 12).
+//!
+//! A single task reads and writes. It takes the next access unit from its reader's queue only when all that
+//! was written before has left, so that a slow client fills its own queue and nothing else.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use bytes::{Buf, BytesMut};
+use rtsp_types::{Message, ParseError, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep_until,
+};
+
+use super::{
+    packets::Packets,
+    reader::Reader,
+    reply::Reply,
+    requests::Client,
+    rtp::HEADER_LEN,
+    shared::{Limits, Shared, Slot, count},
+};
+
+/// A client that sends requests without reading answers is not read any further.
+const LARGEST_BACKLOG: usize = 256 << 10;
+
+/// Why a connection ended; for the log only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    ByClient,
+    Broken,
+    Stopping,
+    Malformed,
+    TimedOut,
+    Refused,
+    StreamEnded,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    socket: TcpStream,
+    client: Client,
+    input: BytesMut,
+    output: Output,
+    clocks: Clocks,
+    _slot: Slot,
+}
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// Since when nothing has happened.
+#[derive(Debug)]
+struct Clocks {
+    heard: Instant,
+    has_asked: bool,
+    partial_since: Option<Instant>,
+    progressed: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        socket: TcpStream,
+        from: SocketAddr,
+        slot: Slot,
+    ) -> io::Result<Self> {
+        // An IPv4 client of a listener for both families gets its datagrams from an IPv4 socket.
+        let local = socket.local_addr()?;
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        // A frame is written at once and must not wait for the acknowledgement of the one before.
+        socket.set_nodelay(true)?;
+        let now = Instant::now();
+        Ok(Self {
+            client: Client::new(Arc::clone(&shared), from, local),
+            shared,
+            socket,
+            input: BytesMut::with_capacity(4096),
+            output: Output::default(),
+            clocks: Clocks { heard: now, has_asked: false, partial_since: None, progressed: now },
+            _slot: slot,
+        })
+    }
+
+    /// Serves the client until the connection ends.
+    pub(super) async fn run(mut self) -> Closed {
+        loop {
+            if let Err(closed) = self.take_messages().await {
+                return self.close(closed).await;
+            }
+            let is_idle = self.output.is_empty();
+            let reader = self.client.interleaved.as_ref().and_then(|own| own.session.reader()).cloned();
+            let deadline =
+                self.clocks.deadline(&self.shared.limits, is_idle, self.client.interleaved.is_some());
+            let room = self.output.len() < LARGEST_BACKLOG;
+            let (mut from_client, mut to_client) = self.socket.split();
+            tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => return Closed::Stopping,
+                read = from_client.read_buf(&mut self.input), if room => match read {
+                    Ok(0) => return Closed::ByClient,
+                    Ok(_) => {}
+                    Err(_) => return Closed::Broken,
+                },
+                written = to_client.write(self.output.unwritten()), if !is_idle => match written {
+                    Ok(length) => {
+                        self.output.advance(length);
+                        self.clocks.progressed = Instant::now();
+                    }
+                    Err(_) => return Closed::Broken,
+                },
+                unit = next_unit(reader.as_deref()), if is_idle => match unit {
+                    Some(unit) => self.interleave(&unit),
+                    None => return Closed::StreamEnded,
+                },
+                () = sleep_until(deadline.into()) => return Closed::TimedOut,
+            }
+        }
+    }
+
+    /// Answers every whole message that has arrived.
+    async fn take_messages(&mut self) -> Result<(), Closed> {
+        while self.output.len() < LARGEST_BACKLOG {
+            match Message::<Vec<u8>>::parse(&self.input[..]) {
+                Ok((message, length)) => {
+                    self.input.advance(length);
+                    self.clocks.heard = Instant::now();
+                    self.clocks.partial_since = None;
+                    self.take(message).await?;
+                }
+                Err(ParseError::Incomplete(_)) if self.input.is_empty() => break,
+                Err(ParseError::Incomplete(_)) => {
+                    if self.input.len() > self.shared.limits.message_bytes {
+                        return Err(self.reject(StatusCode::RequestMessageBodyTooLarge));
+                    }
+                    self.clocks.partial_since.get_or_insert_with(Instant::now);
+                    break;
+                }
+                Err(ParseError::Error) => return Err(self.reject(StatusCode::BadRequest)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, message: Message<Vec<u8>>) -> Result<(), Closed> {
+        match message {
+            Message::Request(request) => {
+                self.clocks.has_asked = true;
+                let answered = self.client.answer(&request, self.output.tail());
+                tokio::select! {
+                    biased;
+                    () = self.shared.stop.cancelled() => return Err(Closed::Stopping),
+                    () = answered => {}
+                }
+                if self.client.is_done { Err(Closed::Refused) } else { Ok(()) }
+            }
+            Message::Data(data) => {
+                self.hear(data.channel_id(), data.as_slice());
+                Ok(())
+            }
+            // This server asks nothing; some clients answer all the same.
+            Message::Response(_) => Ok(()),
+        }
+    }
+
+    /// After rubbish nobody can tell where the next message begins.
+    fn reject(&mut self, status: StatusCode) -> Closed {
+        count(&self.shared.totals.malformed);
+        Reply::new(status).write(None, self.output.tail());
+        Closed::Malformed
+    }
+
+    /// The client's receiver reports come on its RTCP channel.
+    fn hear(&self, channel: u8, rtcp: &[u8]) {
+        let Some(own) = self.client.interleaved.as_ref().filter(|own| own.rtcp_channel == channel) else {
+            return;
+        };
+        if let Some(reader) = own.session.reader()
+            && let Some((lost, rtt)) = own.session.rtp.feedback(rtcp, SystemTime::now())
+        {
+            reader.reported(lost, rtt);
+        }
+    }
+
+    fn interleave(&mut self, unit: &Packets) {
+        let Some(own) = self.client.interleaved.as_mut() else { return };
+        let output = self.output.tail();
+        for (header, payload) in own.session.rtp.headers(unit) {
+            frame(output, own.rtp_channel, HEADER_LEN + payload.len());
+            output.extend_from_slice(&header);
+            output.extend_from_slice(payload);
+        }
+        let now = Instant::now();
+        if let Some(report) = own.session.rtp.report(unit, now, SystemTime::now()) {
+            frame(output, own.rtcp_channel, report.len());
+            output.extend_from_slice(&report);
+        }
+        if let Some(reader) = own.session.reader() {
+            reader.sent(unit, now);
+        }
+        self.clocks.progressed = now;
+    }
+
+    /// Writes what is left, such as the answer that says why, and ends.
+    async fn close(mut self, closed: Closed) -> Closed {
+        let leave = async {
+            self.socket.write_all(self.output.unwritten()).await?;
+            self.socket.shutdown().await
+        };
+        tokio::select! {
+            () = self.shared.stop.cancelled() => {}
+            _ = tokio::time::timeout(self.shared.limits.message_within, leave) => {}
+        }
+        closed
+    }
+}
+
+async fn next_unit(reader: Option<&Reader>) -> Option<Arc<Packets>> {
+    match reader {
+        Some(reader) => reader.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The head of an interleaved packet (RFC 2326 section 10.12). Packets are far shorter than 64 KiB.
+fn frame(output: &mut Vec<u8>, channel: u8, length: usize) {
+    output.extend_from_slice(&[b'$', channel]);
+    output.extend_from_slice(&(length as u16).to_be_bytes());
+}
+
+impl Output {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn unwritten(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.written += length;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.written = 0;
+        }
+    }
+
+    fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Clocks {
+    /// When to give up, whatever the client is waiting for or waited for.
+    fn deadline(&self, limits: &Limits, is_written: bool, has_session: bool) -> Instant {
+        let silent = match (self.has_asked, has_session) {
+            (false, _) => Some(self.heard + limits.message_within),
+            (true, false) => Some(self.heard + limits.idle),
+            // The stream itself tells whether the client is there.
+            (true, true) => None,
+        };
+        let partial = self.partial_since.map(|since| since + limits.message_within);
+        let stalled = (!is_written).then(|| self.progressed + limits.stalled);
+        // No deadline at all is one that comes too late to matter.
+        let far = Instant::now() + limits.idle;
+        [silent, partial, stalled].into_iter().flatten().min().unwrap_or(far)
+    }
+}

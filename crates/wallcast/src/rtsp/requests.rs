@@ -1,0 +1,305 @@
+//! The methods of RTSP (RFC 2326 section 10), as one connection answers them.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rtsp_types::{
+    Method, Request, StatusCode, Url, Version,
+    headers::{self, Transports},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    auth::{Challenger, Verdict},
+    mount::Mount,
+    reader::ReaderTransport,
+    reply::{METHODS, Reply},
+    sdp,
+    session::{FirstPacket, Session},
+    shared::{Shared, UdpHandle, count},
+    target,
+    transport::{Agreed, choose},
+    udp::{Command, Ports, UdpSession},
+};
+
+/// A wrong password is answered after so long, and the third one ends the connection.
+const DENIED_DELAY: Duration = Duration::from_secs(1);
+const DENIED_AT_MOST: u32 = 3;
+
+/// What one connection knows between its requests.
+#[derive(Debug)]
+pub(super) struct Client {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    local: SocketAddr,
+    challenger: Challenger,
+    denied: u32,
+    /// Its interleaved session: at most one, and gone with the connection.
+    pub(super) interleaved: Option<Interleaved>,
+    /// Set when the connection has to end after the answer.
+    pub(super) is_done: bool,
+}
+
+/// A session whose packets travel on the RTSP connection.
+#[derive(Debug)]
+pub(super) struct Interleaved {
+    id: String,
+    pub(super) session: Session,
+    pub(super) rtp_channel: u8,
+    pub(super) rtcp_channel: u8,
+}
+
+/// A session a request names.
+enum Named {
+    Interleaved,
+    Udp(UdpHandle),
+}
+
+impl Client {
+    pub(super) fn new(shared: Arc<Shared>, address: SocketAddr, local: SocketAddr) -> Self {
+        let challenger = Challenger::new(Instant::now());
+        Self { shared, address, local, challenger, denied: 0, interleaved: None, is_done: false }
+    }
+
+    /// Answers one request, appending to `output`.
+    pub(super) async fn answer(&mut self, request: &Request<Vec<u8>>, output: &mut Vec<u8>) {
+        let cseq = header(request, &headers::CSEQ).filter(|cseq| is_number(cseq));
+        let reply = match cseq {
+            None => Reply::new(StatusCode::BadRequest),
+            Some(_) => self.reply(request).await.unwrap_or_else(Reply::new),
+        };
+        reply.write(cseq, output);
+    }
+
+    async fn reply(&mut self, request: &Request<Vec<u8>>) -> Result<Reply, StatusCode> {
+        if request.version() != Version::V1_0 {
+            return Err(StatusCode::RTSPVersionNotSupported);
+        }
+        if let Some(required) = header(request, &headers::REQUIRE) {
+            return Ok(Reply::new(StatusCode::OptionNotSupported).header(headers::UNSUPPORTED, required));
+        }
+        // Clients ask for the methods before they know that there is a login.
+        if *request.method() != Method::Options
+            && let Some(refusal) = self.refuse(request).await
+        {
+            return Ok(refusal);
+        }
+        match request.method() {
+            Method::Options => {
+                self.touch(request)?;
+                Ok(Reply::ok().header(headers::PUBLIC, METHODS))
+            }
+            Method::GetParameter | Method::SetParameter => {
+                // There are no parameters; clients send these to keep their session alive.
+                self.touch(request)?;
+                Ok(Reply::ok())
+            }
+            Method::Describe => self.describe(request).await,
+            Method::Setup => self.setup(request).await,
+            Method::Play => self.play(request).await,
+            Method::Pause => self.pause(request).await,
+            Method::Teardown => self.teardown(request).await,
+            Method::Announce | Method::Record | Method::Redirect | Method::PlayNotify => {
+                Err(StatusCode::MethodNotAllowed)
+            }
+            Method::Extension(_) => Err(StatusCode::NotImplemented),
+        }
+    }
+
+    async fn refuse(&mut self, request: &Request<Vec<u8>>) -> Option<Reply> {
+        let address = request.request_uri().map_or("*", Url::as_str);
+        let authorization = header(request, &headers::AUTHORIZATION);
+        let method: &str = request.method().into();
+        let now = Instant::now();
+        let verdict = self.challenger.check(&self.shared.logins, method, address, authorization, now);
+        match verdict {
+            Verdict::Granted => return None,
+            Verdict::Missing | Verdict::Stale => {}
+            Verdict::Denied => {
+                count(&self.shared.totals.denied);
+                tracing::warn!(client = %self.address, "an RTSP client sent a wrong login");
+                self.denied += 1;
+                self.is_done = self.denied >= DENIED_AT_MOST;
+                tokio::time::sleep(DENIED_DELAY).await;
+            }
+        }
+        Some(Reply::unauthorized(self.challenger.challenges(verdict)))
+    }
+
+    async fn describe(&mut self, request: &Request<Vec<u8>>) -> Result<Reply, StatusCode> {
+        let accepted = header(request, &headers::ACCEPT).unwrap_or("*/*");
+        if !["application/sdp", "application/*", "*/*"].iter().any(|kind| accepted.contains(kind)) {
+            return Err(StatusCode::NotAcceptable);
+        }
+        let (url, mount) = self.mount(request)?;
+        let sets = mount.current_parameter_sets(self.shared.limits.describe_within).await;
+        let sdp = sdp::describe(&mount, sets.as_deref(), self.local.ip());
+        let base = target::base(url, mount.name());
+        Ok(Reply::ok().header(headers::CONTENT_BASE, base).body("application/sdp", sdp))
+    }
+
+    async fn setup(&mut self, request: &Request<Vec<u8>>) -> Result<Reply, StatusCode> {
+        let (_, mount) = self.mount(request)?;
+        if let Some(id) = session_id(request) {
+            self.named(id)?;
+            // There is one track, and it is set up.
+            return Err(StatusCode::MethodNotValidInThisState);
+        }
+        let offers = request.typed_header::<Transports>().map_err(|_| StatusCode::BadRequest)?;
+        let offers = offers.ok_or(StatusCode::BadRequest)?;
+        let id = format!("{:032x}", rand::random::<u128>());
+        let transport = match choose(&offers).ok_or(StatusCode::UnsupportedTransport)? {
+            Agreed::Interleaved { rtp, rtcp } => self.setup_interleaved(mount, id.clone(), rtp, rtcp)?,
+            Agreed::Udp { rtp, rtcp } => self.setup_udp(mount, id.clone(), rtp, rtcp).await?,
+        };
+        let timeout = self.shared.limits.session_timeout.as_secs();
+        Ok(Reply::ok()
+            .header(headers::TRANSPORT, transport)
+            .header(headers::SESSION, format!("{id};timeout={timeout}")))
+    }
+
+    fn setup_interleaved(
+        &mut self,
+        mount: Arc<Mount>,
+        id: String,
+        rtp_channel: u8,
+        rtcp_channel: u8,
+    ) -> Result<String, StatusCode> {
+        if self.interleaved.is_some() {
+            return Err(StatusCode::MethodNotValidInThisState);
+        }
+        let session = self.session(mount, ReaderTransport::Tcp);
+        let ssrc = session.rtp.ssrc();
+        self.interleaved = Some(Interleaved { id, session, rtp_channel, rtcp_channel });
+        Ok(format!("RTP/AVP/TCP;unicast;interleaved={rtp_channel}-{rtcp_channel};ssrc={ssrc:08X}"))
+    }
+
+    async fn setup_udp(
+        &mut self,
+        mount: Arc<Mount>,
+        id: String,
+        rtp: u16,
+        rtcp: u16,
+    ) -> Result<String, StatusCode> {
+        let client = self.address.ip();
+        if self.shared.is_full_of_udp(client) {
+            return Err(StatusCode::NotEnoughBandwidth);
+        }
+        let no_ports = |error| {
+            tracing::warn!(%error, "no UDP ports for an RTSP session");
+            StatusCode::ServiceUnavailable
+        };
+        let ports = Ports::bind(self.local.ip()).await.map_err(no_ports)?;
+        let port = ports.rtp_port().map_err(no_ports)?;
+        let session = self.session(mount, ReaderTransport::Udp);
+        let ssrc = session.rtp.ssrc();
+        let timeout = self.shared.limits.session_timeout;
+        let (task, commands) = UdpSession::new(session, ports, client, (rtp, rtcp), timeout);
+        self.shared.start_udp(id, UdpHandle { client, commands }, task);
+        let server_ports = format!("server_port={port}-{}", port + 1);
+        Ok(format!("RTP/AVP;unicast;client_port={rtp}-{rtcp};{server_ports};ssrc={ssrc:08X}"))
+    }
+
+    async fn play(&mut self, request: &Request<Vec<u8>>) -> Result<Reply, StatusCode> {
+        let (url, mount) = self.mount(request)?;
+        let id = session_id(request).ok_or(StatusCode::SessionNotFound)?;
+        let first = match self.named(id)? {
+            Named::Interleaved => {
+                let interleaved = self.interleaved.as_mut().ok_or(StatusCode::SessionNotFound)?;
+                interleaved.session.play().await
+            }
+            Named::Udp(handle) => ask(&handle, Command::Play).await?,
+        };
+        let FirstPacket { sequence, rtp_time } = first;
+        let base = target::base(url, mount.name());
+        let rtp_time = rtp_time.map(|time| format!(";rtptime={time}")).unwrap_or_default();
+        Ok(Reply::ok()
+            .header(headers::SESSION, id)
+            .header(headers::RANGE, "npt=now-")
+            .header(headers::RTP_INFO, format!("url={base}{};seq={sequence}{rtp_time}", sdp::TRACK)))
+    }
+
+    async fn pause(&mut self, request: &Request<Vec<u8>>) -> Result<Reply, StatusCode> {
+        let id = session_id(request).ok_or(StatusCode::SessionNotFound)?;
+        let played = match self.named(id)? {
+            Named::Interleaved => self.interleaved.as_mut().is_some_and(|own| own.session.pause()),
+            Named::Udp(handle) => ask(&handle, Command::Pause).await?,
+        };
+        if !played {
+            return Err(StatusCode::MethodNotValidInThisState);
+        }
+        Ok(Reply::ok().header(headers::SESSION, id))
+    }
+
+    async fn teardown(&mut self, request: &Request<Vec<u8>>) -> Result<Reply, StatusCode> {
+        let id = session_id(request).ok_or(StatusCode::SessionNotFound)?;
+        match self.named(id)? {
+            Named::Interleaved => {
+                if let Some(own) = self.interleaved.take() {
+                    own.session.mount.count_teardown();
+                }
+            }
+            Named::Udp(handle) => {
+                let command = Command::Teardown;
+                handle.commands.send(command).await.map_err(|_| StatusCode::SessionNotFound)?;
+                // Its task ends on its own; the answer waits, so that the stream has stopped by then.
+                handle.commands.closed().await;
+            }
+        }
+        count(&self.shared.totals.teardowns);
+        Ok(Reply::ok())
+    }
+
+    /// Keeps the session alive that the request names, if it names one.
+    fn touch(&self, request: &Request<Vec<u8>>) -> Result<(), StatusCode> {
+        let Some(id) = session_id(request) else { return Ok(()) };
+        if let Named::Udp(handle) = self.named(id)? {
+            // A full queue holds a command that does the same.
+            let _ = handle.commands.try_send(Command::Touch);
+        }
+        Ok(())
+    }
+
+    fn named(&self, id: &str) -> Result<Named, StatusCode> {
+        if self.interleaved.as_ref().is_some_and(|own| own.id == id) {
+            return Ok(Named::Interleaved);
+        }
+        let handle = self.shared.udp_session(id, self.address.ip());
+        handle.map(Named::Udp).ok_or(StatusCode::SessionNotFound)
+    }
+
+    fn mount<'r>(&self, request: &'r Request<Vec<u8>>) -> Result<(&'r Url, Arc<Mount>), StatusCode> {
+        let url = request.request_uri().ok_or(StatusCode::BadRequest)?;
+        let mount = target::name(url).and_then(|name| self.shared.mounts.get(&name));
+        Ok((url, mount.ok_or(StatusCode::NotFound)?))
+    }
+
+    fn session(&self, mount: Arc<Mount>, transport: ReaderTransport) -> Session {
+        Session::new(mount, self.shared.reader_id(), self.address, self.local, transport)
+    }
+}
+
+async fn ask<T>(
+    handle: &UdpHandle,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, StatusCode> {
+    let (sender, answer) = oneshot::channel();
+    let gone = |()| StatusCode::SessionNotFound;
+    handle.commands.send(command(sender)).await.map_err(|_| gone(()))?;
+    answer.await.map_err(|_| gone(()))
+}
+
+fn header<'r>(request: &'r Request<Vec<u8>>, name: &rtsp_types::HeaderName) -> Option<&'r str> {
+    request.header(name).map(|value| value.as_str())
+}
+
+fn session_id(request: &Request<Vec<u8>>) -> Option<&str> {
+    header(request, &headers::SESSION)?.split(';').next().map(str::trim)
+}
+
+fn is_number(text: &str) -> bool {
+    (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,214 @@
+//! One reader's RTP stream (RFC 3550): its own SSRC and sequence numbers over shared payloads, and the
+//! RTCP that goes with it.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rtc_rtcp::{
+    goodbye::Goodbye,
+    packet::Packet,
+    receiver_report::ReceiverReport,
+    sender_report::SenderReport,
+    source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem},
+};
+
+use super::packets::Packets;
+
+/// The dynamic payload type that SDP ties to H.264.
+pub(super) const PAYLOAD_TYPE: u8 = 96;
+/// Ticks of an RTP time per second, for every video payload format.
+pub(super) const CLOCK_RATE: u32 = 90_000;
+/// The length of an RTP header without CSRCs and extensions.
+pub(super) const HEADER_LEN: usize = 12;
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Seconds between 1900, where NTP begins, and 1970.
+const NTP_UNIX_OFFSET: u64 = 2_208_988_800;
+
+/// The sending side of one RTP session.
+#[derive(Debug)]
+pub(super) struct RtpStream {
+    ssrc: u32,
+    sequence: u16,
+    packets: u32,
+    octets: u32,
+    reported: Option<Instant>,
+    cname: String,
+}
+
+impl RtpStream {
+    /// A stream with a random SSRC and first sequence number.
+    pub(super) fn new(local: IpAddr) -> Self {
+        Self {
+            ssrc: rand::random(),
+            sequence: rand::random(),
+            packets: 0,
+            octets: 0,
+            reported: None,
+            cname: format!("wallcast@{local}"),
+        }
+    }
+
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The sequence number of the next packet.
+    pub(super) fn sequence(&self) -> u16 {
+        self.sequence
+    }
+
+    /// Calls `send` with the header and the payload of every packet of an access unit.
+    pub(super) fn headers<'p>(
+        &mut self,
+        unit: &'p Packets,
+    ) -> impl Iterator<Item = ([u8; HEADER_LEN], &'p [u8])> {
+        let last = unit.payloads.len() - 1;
+        unit.payloads.iter().enumerate().map(move |(index, payload)| {
+            let mut header = [0; HEADER_LEN];
+            header[0] = 2 << 6;
+            header[1] = PAYLOAD_TYPE | if index == last { 0x80 } else { 0 };
+            header[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+            header[4..8].copy_from_slice(&unit.rtp_time.to_be_bytes());
+            header[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
+            self.sequence = self.sequence.wrapping_add(1);
+            self.packets = self.packets.wrapping_add(1);
+            self.octets = self.octets.wrapping_add(payload.len() as u32);
+            (header, payload.as_ref())
+        })
+    }
+
+    /// A sender report with a source description, when one is due: with the first access unit, so that
+    /// readers know the time at once, and then every five seconds.
+    pub(super) fn report(&mut self, unit: &Packets, now: Instant, wall_clock: SystemTime) -> Option<Vec<u8>> {
+        if self.reported.is_some_and(|last| now.saturating_duration_since(last) < REPORT_EVERY) {
+            return None;
+        }
+        self.reported = Some(now);
+        let since_pushed = now.saturating_duration_since(unit.pushed).as_secs_f64() * f64::from(CLOCK_RATE);
+        let report = SenderReport {
+            ssrc: self.ssrc,
+            ntp_time: ntp_time(wall_clock),
+            rtp_time: unit.rtp_time.wrapping_add(since_pushed as u32),
+            packet_count: self.packets,
+            octet_count: self.octets,
+            ..SenderReport::default()
+        };
+        marshal(&[Box::new(report), Box::new(self.description())])
+    }
+
+    /// Tells the reader that the stream has ended.
+    pub(super) fn goodbye(&self) -> Option<Vec<u8>> {
+        let nothing_received = ReceiverReport { ssrc: self.ssrc, ..ReceiverReport::default() };
+        let goodbye = Goodbye { sources: vec![self.ssrc], ..Goodbye::default() };
+        marshal(&[Box::new(nothing_received), Box::new(self.description()), Box::new(goodbye)])
+    }
+
+    /// What a compound RTCP packet of the reader says about this stream: packets lost since the beginning,
+    /// and the round-trip time (RFC 3550 section 6.4.1). `None` when it is not about this stream, or rubbish.
+    pub(super) fn feedback(&self, rtcp: &[u8], wall_clock: SystemTime) -> Option<(u64, Option<Duration>)> {
+        let packets = rtc_rtcp::packet::unmarshal(&mut &rtcp[..]).ok()?;
+        let reports = packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<ReceiverReport>());
+        let block = reports.flat_map(|report| &report.reports).find(|block| block.ssrc == self.ssrc)?;
+        // Cumulative loss is a signed 24-bit number: duplicates make it negative.
+        let lost = if block.total_lost >= 1 << 23 { 0 } else { u64::from(block.total_lost) };
+        let middle = (ntp_time(wall_clock) >> 16) as u32;
+        let round_trip = middle.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay);
+        // A reader with a strange clock makes nonsense of the subtraction; nobody is ten seconds away.
+        let is_sensible = block.last_sender_report != 0 && round_trip < 10 << 16;
+        let rtt = is_sensible.then(|| Duration::from_secs_f64(f64::from(round_trip) / 65536.0));
+        Some((lost, rtt))
+    }
+
+    fn description(&self) -> SourceDescription {
+        let cname = SourceDescriptionItem {
+            sdes_type: SdesType::SdesCname,
+            text: bytes::Bytes::copy_from_slice(self.cname.as_bytes()),
+        };
+        SourceDescription { chunks: vec![SourceDescriptionChunk { source: self.ssrc, items: vec![cname] }] }
+    }
+}
+
+fn marshal(packets: &[Box<dyn Packet>]) -> Option<Vec<u8>> {
+    rtc_rtcp::packet::marshal(packets).ok().map(Vec::from)
+}
+
+/// 32 bits of seconds since 1900 and 32 bits of their fraction.
+fn ntp_time(wall_clock: SystemTime) -> u64 {
+    let since_1970 = wall_clock.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let fraction = (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;
+    (since_1970.as_secs().wrapping_add(NTP_UNIX_OFFSET) << 32) | fraction
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use rtc_rtcp::reception_report::ReceptionReport;
+
+    fn unit(payloads: &[&'static [u8]]) -> Packets {
+        let payloads: Vec<_> = payloads.iter().map(|payload| bytes::Bytes::from_static(payload)).collect();
+        Packets {
+            bytes: payloads.iter().map(|p| p.len()).sum(),
+            payloads,
+            key: true,
+            rtp_time: 0x0102_0304,
+            pushed: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn sequence_numbers_run_on_over_access_units_and_the_marker_ends_each() {
+        let mut stream = RtpStream::new([127, 0, 0, 1].into());
+        stream.sequence = u16::MAX;
+        let first: Vec<_> = stream.headers(&unit(&[b"a", b"bc"])).map(|(header, _)| header).collect();
+        let second: Vec<_> = stream.headers(&unit(&[b"d"])).map(|(header, _)| header).collect();
+        let ssrc = stream.ssrc().to_be_bytes();
+        let header = |marker: u8, sequence: [u8; 2]| {
+            let mut header = [0x80, 96 | marker, sequence[0], sequence[1], 1, 2, 3, 4, 0, 0, 0, 0];
+            header[8..].copy_from_slice(&ssrc);
+            header
+        };
+        assert_eq!(first, [header(0, [0xff, 0xff]), header(0x80, [0, 0])]);
+        assert_eq!(second, [header(0x80, [0, 1])]);
+    }
+
+    #[test]
+    fn a_sender_report_comes_with_the_first_access_unit_and_every_five_seconds() {
+        let mut stream = RtpStream::new([127, 0, 0, 1].into());
+        let unit = unit(&[b"abc"]);
+        let _ = stream.headers(&unit).count();
+        let start = unit.pushed;
+        let wall_clock = UNIX_EPOCH + Duration::from_millis(1_500);
+        let report = stream.report(&unit, start + Duration::from_millis(10), wall_clock).unwrap();
+        assert!(stream.report(&unit, start + Duration::from_secs(5), wall_clock).is_none());
+        assert!(stream.report(&unit, start + Duration::from_millis(5_011), wall_clock).is_some());
+
+        let packets = rtc_rtcp::packet::unmarshal(&mut &report[..]).unwrap();
+        let report = packets[0].as_any().downcast_ref::<SenderReport>().unwrap();
+        assert_eq!(report.ntp_time, ((NTP_UNIX_OFFSET + 1) << 32) | (1 << 31));
+        assert_eq!(report.rtp_time, 0x0102_0304 + 900);
+        assert_eq!((report.packet_count, report.octet_count), (1, 3));
+        assert!(packets[1].as_any().downcast_ref::<SourceDescription>().is_some());
+    }
+
+    #[test]
+    fn loss_and_round_trip_are_read_from_the_readers_report() {
+        let stream = RtpStream::new([127, 0, 0, 1].into());
+        let now = UNIX_EPOCH + Duration::from_secs(100);
+        let sent = (ntp_time(now - Duration::from_millis(1_500)) >> 16) as u32;
+        let block = ReceptionReport {
+            ssrc: stream.ssrc,
+            total_lost: 7,
+            last_sender_report: sent,
+            delay: 1 << 16,
+            ..ReceptionReport::default()
+        };
+        let report = ReceiverReport { ssrc: 1, reports: vec![block], ..ReceiverReport::default() };
+        let (lost, rtt) = stream.feedback(&marshal(&[Box::new(report)]).unwrap(), now).unwrap();
+        assert_eq!(lost, 7);
+        assert!((rtt.unwrap().as_secs_f64() - 0.5).abs() < 0.001, "{rtt:?}");
+        assert_eq!(stream.feedback(b"rubbish", now), None);
+    }
+}

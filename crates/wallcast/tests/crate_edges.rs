@@ -1,0 +1,114 @@
+//! The repository's own rules as tests: which crate may know which, and what no crate may be called.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::path::{Path, PathBuf};
+
+const LIBRARIES: [&str; 3] = ["ingest", "compositor", "webrtc"];
+/// Only the binary knows these (design: HTTP, YAML, JSON, command line).
+const OF_THE_BINARY: [&str; 6] = ["axum", "hyper", "serde-saphyr", "serde_json", "clap", "rtsp-types"];
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The keys below `[dependencies]`, `[dev-dependencies]` and `[build-dependencies]`.
+fn dependencies(manifest: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.trim_matches(['[', ']']).ends_with("dependencies");
+        } else if inside && let Some((key, _)) = line.split_once('=') {
+            found.push(key.trim().trim_end_matches(".workspace").to_owned());
+        }
+    }
+    assert!(!found.is_empty(), "{} names no dependencies: has its shape changed?", manifest.display());
+    found
+}
+
+#[test]
+fn the_libraries_do_not_know_each_other() {
+    for library in LIBRARIES {
+        for dependency in dependencies(&crates().join(library).join("Cargo.toml")) {
+            assert!(
+                !dependency.starts_with("wallcast"),
+                "crates/{library} depends on {dependency}: a new edge is a design change"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_the_binary_knows_http_yaml_json_and_the_command_line() {
+    for library in LIBRARIES {
+        for dependency in dependencies(&crates().join(library).join("Cargo.toml")) {
+            assert!(
+                !OF_THE_BINARY.contains(&dependency.as_str()),
+                "crates/{library} depends on {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_compositor_has_no_network_and_no_async_runtime() {
+    let found = dependencies(&crates().join("compositor/Cargo.toml"));
+    for forbidden in ["tokio", "retina", "webrtc", "socket2", "url"] {
+        assert!(
+            !found.iter().any(|dependency| dependency == forbidden),
+            "crates/compositor depends on {forbidden}"
+        );
+    }
+}
+
+#[test]
+fn no_crate_and_no_module_is_a_drawer_for_everything() {
+    fn visit(folder: &Path) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let is_test_support = path.components().any(|part| part.as_os_str() == "tests");
+            assert!(
+                is_test_support
+                    || !["common", "core", "types", "utils", "util", "shared", "mod"]
+                        .contains(&stem.as_str()),
+                "{} says nothing about what is in it",
+                path.display()
+            );
+            if path.is_dir() {
+                visit(&path);
+            }
+        }
+    }
+    visit(&crates());
+}
+
+#[test]
+fn unsafe_code_stands_only_in_modules_that_say_why() {
+    fn visit(folder: &Path) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (number, line) in text.lines().enumerate() {
+                    let allows = line.contains("allow(unsafe_code") || line.contains("expect(unsafe_code");
+                    let names_itself = line.contains("line.contains");
+                    let statement: String = text.lines().skip(number).take(3).collect();
+                    assert!(
+                        !allows || names_itself || statement.contains("reason"),
+                        "{}:{} allows unsafe code without a reason",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+    }
+    for library in LIBRARIES.iter().chain(&["wallcast"]) {
+        visit(&crates().join(library).join("src"));
+    }
+}

@@ -1,0 +1,520 @@
+//! The RTSP server over real sockets, against a client that says exactly what the test tells it to.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "rtsp_server/raw.rs"]
+mod raw;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use raw::{Answer, Client, Fixture, Rtp, access_unit};
+use tokio::{net::UdpSocket, time::timeout};
+use wallcast::rtsp::{BindError, Limits, Mount, Mounts, RtspLogin, RtspServer};
+
+#[tokio::test]
+async fn describe_of_an_idle_stream_makes_it_wanted_and_answers_with_its_parameter_sets() {
+    let fixture = Fixture::new();
+    let wall = Arc::clone(&fixture.wall);
+    let pushing = tokio::spawn(async move {
+        while !wall.is_wanted() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        wall.push(&access_unit(0, true, 100), true, 0);
+    });
+    let answer = fixture.client().await.ask("DESCRIBE", "/wall", &["Accept: application/sdp"]).await;
+    pushing.await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("Content-Type"), Some("application/sdp"));
+    let base = format!("rtsp://{}/wall/", fixture.server.local_addr());
+    assert_eq!(answer.header("Content-Base"), Some(base.as_str()));
+    for line in [
+        "profile-level-id=42C028;sprop-parameter-sets=Z0LAKKo=,aM4B",
+        "a=framerate:25",
+        "a=control:trackID=0",
+    ] {
+        assert!(answer.body.contains(line), "{line} in {}", answer.body);
+    }
+    assert!(!fixture.wall.is_wanted());
+}
+
+#[tokio::test]
+async fn describe_of_a_silent_stream_answers_without_parameter_sets_after_its_patience() {
+    let limits = Limits { describe_within: Duration::from_millis(200), ..Limits::default() };
+    let fixture = Fixture::with(vec![], limits);
+    let answer = fixture.client().await.ask("DESCRIBE", "/wall", &[]).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.body.contains("sprop"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn an_interleaved_reader_gets_a_key_frame_first_and_every_packet_in_order() {
+    let fixture = Fixture::new();
+    let _streaming = fixture.stream();
+    let mut client = fixture.client().await;
+    let setup =
+        client.ask("SETUP", "/wall/trackID=0", &["Transport: RTP/AVP/TCP;unicast;interleaved=4-5"]).await;
+    assert!(setup.header("Session").unwrap().ends_with(";timeout=60"), "{setup:?}");
+    let transport = setup.header("Transport").unwrap();
+    assert!(transport.starts_with("RTP/AVP/TCP;unicast;interleaved=4-5;ssrc="), "{transport}");
+    let ssrc = u32::from_str_radix(&transport[transport.len() - 8..], 16).unwrap();
+    let session = format!("Session: {}", setup.session());
+    let play = client.ask("PLAY", "/wall/", &[&session, "Range: npt=0.000-"]).await;
+    assert_eq!((play.status, play.header("Range")), (200, Some("npt=now-")));
+
+    let mut reports = 0;
+    let mut expected: Option<u16> = None;
+    let mut first = None;
+    while expected.is_none_or(|next| next.wrapping_sub(first.as_ref().map_or(0, |f: &Rtp| f.sequence)) < 60) {
+        let (channel, packet) = client.packet().await;
+        if channel == 5 {
+            assert_eq!(packet[1], 200, "a sender report");
+            reports += 1;
+            continue;
+        }
+        assert_eq!(channel, 4);
+        assert!(packet.len() <= 1212);
+        let rtp = Rtp::parse(&packet);
+        assert_eq!(rtp.ssrc, ssrc);
+        assert!(expected.is_none_or(|sequence| sequence == rtp.sequence));
+        expected = Some(rtp.sequence.wrapping_add(1));
+        first.get_or_insert(rtp);
+    }
+    let first = first.unwrap();
+    assert!(first.is_key_start());
+    assert_eq!(reports, 1);
+    let base = format!("rtsp://{}/wall/trackID=0", fixture.server.local_addr());
+    let info = format!("url={base};seq={};rtptime={}", first.sequence, first.time);
+    assert_eq!(play.header("RTP-Info"), Some(info.as_str()));
+
+    let stats = fixture.wall.readers();
+    assert_eq!((stats.len(), stats[0].transport.as_str(), stats[0].frames_dropped), (1, "tcp", 0));
+    assert!(stats[0].frames_sent >= 10 && stats[0].first_frame_ms.is_some() && stats[0].bitrate_bps > 0);
+    let teardown = client.ask("TEARDOWN", "/wall/", &[&session]).await;
+    assert_eq!(teardown.status, 200);
+    assert_eq!((fixture.wall.stats().teardowns, fixture.server.stats().teardowns), (1, 1));
+    assert!(!fixture.wall.is_wanted());
+}
+
+#[tokio::test]
+async fn a_udp_reader_gets_packets_on_its_ports_and_a_goodbye_with_the_stop() {
+    let fixture = Fixture::new();
+    let _streaming = fixture.stream();
+    let (mut client, rtp, rtcp, session) = play_udp(&fixture).await;
+    let mut buffer = [0; 2000];
+    let (length, _) = timeout(Duration::from_secs(5), rtp.recv_from(&mut buffer)).await.unwrap().unwrap();
+    let first = Rtp::parse(&buffer[..length]);
+    assert!(first.is_key_start());
+    let (length, _) = timeout(Duration::from_secs(5), rtcp.recv_from(&mut buffer)).await.unwrap().unwrap();
+    assert!(length > 28 && buffer[1] == 200, "a sender report");
+
+    assert_eq!(client.ask("GET_PARAMETER", "/wall/", &[&session]).await.status, 200);
+    assert_eq!(client.ask("SET_PARAMETER", "/wall/", &[&session]).await.status, 200);
+    assert_eq!(client.ask("OPTIONS", "/wall/", &[&session]).await.status, 200);
+    assert_eq!(client.ask("PAUSE", "/wall/", &[&session]).await.status, 200);
+    assert!(!fixture.wall.is_wanted());
+    assert_eq!(client.ask("PAUSE", "/wall/", &[&session]).await.status, 455);
+    assert_eq!(client.ask("PLAY", "/wall/", &[&session]).await.status, 200);
+
+    // The session belongs to the client, not to its connection.
+    let mut other = fixture.client().await;
+    drop(client);
+    assert_eq!(other.ask("GET_PARAMETER", "/wall/", &[&session]).await.status, 200);
+    assert!(fixture.wall.is_wanted());
+    fixture.server.stop().await;
+    assert!(!fixture.wall.is_wanted());
+    let goodbye = async {
+        loop {
+            let (length, _) = rtcp.recv_from(&mut buffer).await.unwrap();
+            if buffer[..length].windows(2).any(|type_| type_ == [0x81, 203]) {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(5), goodbye).await.expect("an RTCP BYE");
+}
+
+#[tokio::test]
+async fn a_silent_udp_reader_is_freed_and_one_that_reports_is_kept() {
+    let limits = Limits { session_timeout: Duration::from_secs(1), ..Limits::default() };
+    let fixture = Fixture::with(vec![], limits);
+    let _streaming = fixture.stream();
+    let (client, rtp, rtcp, _) = play_udp(&fixture).await;
+    let mut buffer = [0; 2000];
+    let (_, server_rtp) = rtp.recv_from(&mut buffer).await.unwrap();
+    let ssrc = Rtp::parse(&buffer[..1212]).ssrc;
+    let report = receiver_report(ssrc, 3);
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        rtcp.send_to(&report, (server_rtp.ip(), server_rtp.port() + 1)).await.unwrap();
+    }
+    assert!(fixture.wall.is_wanted());
+    assert_eq!(fixture.wall.readers()[0].packets_lost, 3);
+    drop(client);
+    wait_for("the session to expire", || !fixture.wall.is_wanted()).await;
+    assert_eq!(fixture.server.stats().sessions_expired, 1);
+}
+
+#[tokio::test]
+async fn several_readers_have_streams_of_their_own_and_leave_alone() {
+    let fixture = Fixture::new();
+    let _streaming = fixture.stream();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = fixture.client().await;
+        client.play_tcp().await;
+        clients.push(client);
+    }
+    let mut sources = Vec::new();
+    for client in &mut clients {
+        sources.push(client.rtp().await.ssrc);
+    }
+    sources.sort_unstable();
+    sources.dedup();
+    assert_eq!((sources.len(), fixture.wall.readers().len()), (4, 4));
+    drop(clients.pop());
+    wait_for("a closed connection to leave", || fixture.wall.readers().len() == 3).await;
+    for client in &mut clients {
+        let mut next = client.rtp().await.sequence.wrapping_add(1);
+        for _ in 0..50 {
+            assert_eq!(client.rtp().await.sequence, next);
+            next = next.wrapping_add(1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_moved_to_a_later_key_frame_while_another_gets_everything() {
+    let fixture = Fixture::new();
+    let (mut slow, mut quick) = (fixture.client().await, fixture.client().await);
+    let wall = Arc::clone(&fixture.wall);
+    let (sender, mut told) = tokio::sync::watch::channel(false);
+    // 600 frames of 100 KB are more than the sockets between the two can hold.
+    let pushing = tokio::spawn(async move {
+        wall.push(&access_unit(0, true, 1000), true, 0);
+        told.wait_for(|go| *go).await.unwrap();
+        for frame in 1..=600 {
+            wall.push(&access_unit(frame, frame % 50 == 0, 100_000), frame % 50 == 0, frame * 3600);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    });
+    join_playing(&fixture, &mut slow).await;
+    join_playing(&fixture, &mut quick).await;
+    sender.send(true).unwrap();
+    let begun = fixture.wall.readers();
+    assert_eq!(begun.len(), 2);
+
+    let mut frames = 0;
+    let mut expected = None;
+    while frames < 551 {
+        let rtp = quick.rtp().await;
+        assert!(expected.is_none_or(|sequence| sequence == rtp.sequence), "the quick reader lost a packet");
+        expected = Some(rtp.sequence.wrapping_add(1));
+        frames += u32::from(rtp.marker);
+    }
+    pushing.await.unwrap();
+    let stats = fixture.wall.readers();
+    assert_eq!(stats[1].frames_dropped, 0, "{stats:?}");
+    assert!(stats[0].frames_dropped > 0, "{stats:?}");
+    assert_eq!(fixture.wall.stats().frames_dropped, stats[0].frames_dropped);
+
+    // Now the slow one reads on: no packet is missing from its numbering, and after the gap in time comes a key.
+    let (mut last, mut gaps) = (slow.rtp().await, 0);
+    while last.time < 600 * 3600 {
+        let Ok(rtp) = timeout(Duration::from_millis(500), slow.rtp()).await else { break };
+        assert_eq!(rtp.sequence, last.sequence.wrapping_add(1));
+        if rtp.time > last.time + 3600 {
+            gaps += 1;
+            assert!(rtp.is_key_start() && last.marker, "{rtp:?}");
+        }
+        last = rtp;
+    }
+    assert!(gaps > 0);
+}
+
+#[tokio::test]
+async fn a_removed_stream_ends_its_readers() {
+    let fixture = Fixture::new();
+    let _streaming = fixture.stream();
+    let mut client = fixture.client().await;
+    client.play_tcp().await;
+    assert!(fixture.mounts.remove("wall"));
+    client.closed().await;
+    assert_eq!(fixture.client().await.ask("DESCRIBE", "/wall", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_served_are_told_why() {
+    let fixture = Fixture::new();
+    let mut client = fixture.client().await;
+    let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1";
+    for (method, path, headers, expected) in [
+        ("DESCRIBE", "/nothing", &[][..], 404),
+        ("DESCRIBE", "/", &[], 404),
+        ("DESCRIBE", "/wall", &["Accept: text/html"], 406),
+        ("DESCRIBE", "/wall", &["Require: onvif-replay"], 551),
+        ("SETUP", "/nothing/trackID=0", &[tcp], 404),
+        ("SETUP", "/wall/trackID=0", &[], 400),
+        ("SETUP", "/wall/trackID=0", &["Transport: "], 400),
+        ("SETUP", "/wall/trackID=0", &["Transport: RTP/AVP;multicast"], 461),
+        ("SETUP", "/wall/trackID=0", &["Transport: RTP/SAVP;unicast;client_port=9-10"], 461),
+        ("SETUP", "/wall/trackID=0", &[tcp, "Session: nobody"], 454),
+        ("PLAY", "/wall", &[], 454),
+        ("PLAY", "/wall", &["Session: nobody"], 454),
+        ("PAUSE", "/wall", &["Session: nobody"], 454),
+        ("TEARDOWN", "/wall", &["Session: nobody"], 454),
+        ("GET_PARAMETER", "/wall", &["Session: nobody"], 454),
+        ("GET_PARAMETER", "/wall", &[], 200),
+        ("ANNOUNCE", "/wall", &[], 405),
+        ("RECORD", "/wall", &[], 405),
+        ("BREW", "/wall", &[], 501),
+        ("OPTIONS", "/wall", &[], 200),
+    ] {
+        let answer = client.ask(method, path, headers).await;
+        assert_eq!(answer.status, expected, "{method} {path} {headers:?}: {answer:?}");
+    }
+    client.send(b"OPTIONS * RTSP/1.0\r\n\r\n").await;
+    assert_eq!(client.answer().await.unwrap().status, 400, "no CSeq");
+    client.send(b"OPTIONS * RTSP/2.0\r\nCSeq: 77\r\n\r\n").await;
+    let version = client.answer().await.unwrap();
+    assert_eq!((version.status, version.header("CSeq")), (505, Some("77")));
+    let options = client.ask("OPTIONS", "/wall", &[]).await;
+    assert_eq!(
+        options.header("Public"),
+        Some("OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, SET_PARAMETER, TEARDOWN")
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_set_up_once_paused_once_and_gone_after_teardown() {
+    let fixture = Fixture::new();
+    let _streaming = fixture.stream();
+    let mut client = fixture.client().await;
+    let id = format!("Session: {}", client.play_tcp().await);
+    let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=2-3";
+    assert_eq!(client.ask("SETUP", "/wall/trackID=0", &[tcp]).await.status, 455);
+    assert_eq!(client.ask("SETUP", "/wall/trackID=0", &[tcp, &id]).await.status, 455);
+    assert_eq!(client.ask("PLAY", "/wall/", &[&id]).await.status, 200, "playing already");
+    assert_eq!(client.ask("PAUSE", "/wall/", &[&id]).await.status, 200);
+    assert_eq!(client.ask("PAUSE", "/wall/", &[&id]).await.status, 455);
+    // Another connection cannot reach an interleaved session.
+    assert_eq!(fixture.client().await.ask("TEARDOWN", "/wall/", &[&id]).await.status, 454);
+    assert_eq!(client.ask("TEARDOWN", "/wall/", &[&id]).await.status, 200);
+    assert_eq!(client.ask("PLAY", "/wall/", &[&id]).await.status, 454);
+    client.play_tcp().await;
+}
+
+#[tokio::test]
+async fn rubbish_is_refused_and_harms_nobody_else() {
+    let fixture = Fixture::new();
+    let _streaming = fixture.stream();
+    let mut bystander = fixture.client().await;
+    bystander.play_tcp().await;
+    let long_header = format!("OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: {}", "x".repeat(17 << 10));
+    let many_headers = format!("OPTIONS * RTSP/1.0\r\n{}", "a:b\r\n".repeat(4 << 10));
+    let huge_body = format!(
+        "SET_PARAMETER * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 4294967296\r\n\r\n{}",
+        "x".repeat(17 << 10)
+    );
+    for (rubbish, expected) in [
+        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"DESCRIBE not-an-address RTSP/1.0\r\nCSeq: 1\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 99999999999999999999\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nno colon\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\n\xff\xfe: 1\r\n\r\n", 400),
+        (long_header.as_bytes(), 413),
+        (many_headers.as_bytes(), 413),
+        (huge_body.as_bytes(), 413),
+    ] {
+        let mut client = fixture.client().await;
+        client.send(rubbish).await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.status, expected, "{}", String::from_utf8_lossy(&rubbish[..rubbish.len().min(60)]));
+        client.closed().await;
+    }
+    assert_eq!(fixture.server.stats().messages_malformed, 10);
+    let next = bystander.rtp().await.sequence.wrapping_add(1);
+    assert_eq!(bystander.rtp().await.sequence, next);
+}
+
+#[tokio::test]
+async fn random_bytes_and_mutated_requests_never_end_the_server() {
+    let fixture = Fixture::with(
+        vec![],
+        Limits { connections: 2000, connections_per_address: 2000, ..Limits::default() },
+    );
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let request = b"SETUP rtsp://127.0.0.1/wall/trackID=0 RTSP/1.0\r\nCSeq: 1\r\nSession: a;timeout=60\r\n\
+        Authorization: Digest username=\"u\", realm=\"wallcast\", nonce=\"n\", uri=\"/\", response=\"r\"\r\n\
+        Transport: RTP/AVP;unicast;client_port=5000-5001;ssrc=01020304;dest_addr=\"a\"/\"b\";mode=\"PLAY\"\r\n\r\n$\0\0\x04abcd";
+    for _ in 0..1000 {
+        let mut bytes = request.to_vec();
+        for _ in 0..random() % 8 {
+            let at = (random() % bytes.len() as u64) as usize;
+            match random() % 3 {
+                0 => bytes[at] = random() as u8,
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, b"\r\n\"\\;:,$ \0"[(random() % 10) as usize]),
+            }
+        }
+        let mut client = fixture.client().await;
+        client.send(&bytes).await;
+    }
+    wait_for("every connection to end", || fixture.server.stats().connections == 0).await;
+    assert_eq!(fixture.client().await.ask("OPTIONS", "/wall", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_past_the_limit_or_too_slow_to_ask_are_closed() {
+    let limits = Limits {
+        connections_per_address: 2,
+        message_within: Duration::from_millis(300),
+        idle: Duration::from_millis(600),
+        ..Limits::default()
+    };
+    let fixture = Fixture::with(vec![], limits);
+    let (mut mute, mut dribbling) = (fixture.client().await, fixture.client().await);
+    dribbling.send(b"OPTIONS * RTSP/1.0\r\nCSe").await;
+    wait_for("two connections", || fixture.server.stats().connections == 2).await;
+    let mut third = fixture.client().await;
+    assert_eq!(third.answer().await.unwrap().status, 503);
+    assert_eq!(fixture.server.stats().connections_refused, 1);
+    mute.closed().await;
+    dribbling.closed().await;
+    wait_for("their slots", || fixture.server.stats().connections == 0).await;
+    let mut idle = fixture.client().await;
+    assert_eq!(idle.ask("OPTIONS", "/wall", &[]).await.status, 200);
+    idle.closed().await;
+}
+
+#[tokio::test]
+async fn with_logins_nothing_but_options_is_answered_without_one() {
+    let login = RtspLogin { user: "viewer".into(), password: "s3cret".into() };
+    let fixture = Fixture::with(vec![login], Limits { describe_within: Duration::ZERO, ..Limits::default() });
+    let mut client = fixture.client().await;
+    assert_eq!(client.ask("OPTIONS", "/wall", &[]).await.status, 200);
+    let refused = client.ask("DESCRIBE", "/nothing", &[]).await;
+    assert_eq!(refused.status, 401, "names are not told either");
+    let challenges: Vec<&str> = challenges(&refused).collect();
+    assert_eq!(challenges.len(), 3, "{refused:?}");
+    for challenge in challenges {
+        let mut password = http_auth::PasswordClient::try_from(challenge).unwrap();
+        let uri = format!("{}/wall", client.base);
+        let params = http_auth::PasswordParams {
+            username: "viewer",
+            password: "s3cret",
+            uri: &uri,
+            method: "DESCRIBE",
+            body: None,
+        };
+        let authorization = format!("Authorization: {}", password.respond(&params).unwrap());
+        assert_eq!(client.ask("DESCRIBE", "/wall", &[&authorization]).await.status, 200, "{challenge}");
+    }
+    let wrong = "Authorization: Basic dmlld2VyOndyb25n";
+    let asked = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.ask("DESCRIBE", "/wall", &[wrong]).await.status, 401);
+    }
+    assert!(asked.elapsed() >= Duration::from_secs(3), "guessing is slow");
+    client.closed().await;
+    assert_eq!(fixture.server.stats().logins_denied, 3);
+}
+
+#[tokio::test]
+async fn stopping_ends_connections_sessions_and_waiting_requests_within_a_second() {
+    let fixture = Fixture::new();
+    let mut waiting = fixture.client().await;
+    let request = format!("DESCRIBE {}/wall RTSP/1.0\r\nCSeq: 1\r\n\r\n", waiting.base);
+    waiting.send(request.as_bytes()).await;
+    wait_for("the DESCRIBE to wait", || fixture.wall.is_wanted()).await;
+    let asked = Instant::now();
+    fixture.server.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    waiting.closed().await;
+    assert!(!fixture.wall.is_wanted());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_in_one_sentence() {
+    let fixture = Fixture::new();
+    let address = fixture.server.local_addr();
+    let error = RtspServer::bind(address, Mounts::new(), vec![]).unwrap_err();
+    assert!(matches!(error, BindError::InUse(_)));
+    let expected = format!("the RTSP address {address} is in use by another program, expected a free port");
+    assert_eq!(error.to_string(), expected);
+    let elsewhere = RtspServer::bind("192.0.2.1:0".parse().unwrap(), Mounts::new(), vec![]).unwrap_err();
+    assert!(matches!(elsewhere, BindError::NotHere(_)), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn names_with_spaces_are_served_under_their_escaped_address() {
+    let fixture = Fixture::new();
+    fixture.mounts.add(Mount::new("front yard", Box::new(|| ()))).unwrap();
+    let yard = fixture.mounts.get("front yard").unwrap();
+    yard.push(&access_unit(0, true, 10), true, 0);
+    let mut client = fixture.client().await;
+    let setup = client.ask("SETUP", "/front%20yard/trackID=0", &["Transport: RTP/AVP/TCP"]).await;
+    assert_eq!(setup.status, 200);
+    let play = client.ask("PLAY", "/front%20yard", &[&format!("Session: {}", setup.session())]).await;
+    assert!(play.header("RTP-Info").unwrap().contains("/front%20yard/trackID=0;seq="), "{play:?}");
+}
+
+async fn play_udp(fixture: &Fixture) -> (Client, UdpSocket, UdpSocket, String) {
+    let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let rtcp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let ports = (rtp.local_addr().unwrap().port(), rtcp.local_addr().unwrap().port());
+    let mut client = fixture.client().await;
+    let transport = format!("Transport: RTP/AVP;unicast;client_port={}-{}", ports.0, ports.1);
+    let setup = client.ask("SETUP", "/wall/trackID=0", &[&transport]).await;
+    assert_eq!(setup.status, 200, "{setup:?}");
+    let answered = setup.header("Transport").unwrap();
+    assert!(answered.contains(&format!("client_port={}-{};server_port=", ports.0, ports.1)), "{answered}");
+    let session = format!("Session: {}", setup.session());
+    let play = client.ask("PLAY", "/wall/", &[&session]).await;
+    assert!(play.header("RTP-Info").unwrap().contains("rtptime="), "{play:?}");
+    (client, rtp, rtcp, session)
+}
+
+/// Sets up and plays while nothing but a single key frame is pushed.
+async fn join_playing(fixture: &Fixture, client: &mut Client) {
+    let readers = fixture.wall.readers().len();
+    let wall = Arc::clone(&fixture.wall);
+    let pushing = tokio::spawn(async move {
+        while wall.readers().len() == readers {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        wall.push(&access_unit(0, true, 1000), true, 0);
+    });
+    client.play_tcp().await;
+    pushing.await.unwrap();
+}
+
+fn receiver_report(ssrc: u32, lost: u8) -> Vec<u8> {
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 1];
+    report.extend(ssrc.to_be_bytes());
+    report.extend([0, 0, 0, lost]);
+    report.extend([0; 16]);
+    report
+}
+
+fn challenges(answer: &Answer) -> impl Iterator<Item = &str> {
+    answer.head.lines().filter_map(|line| line.strip_prefix("WWW-Authenticate: "))
+}
+
+async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(15), "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,132 @@
+//! One viewer's life: answer, connect or give up, send frames, end. One task; the only one that closes its connection.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{Connection, Ended, Link};
+use crate::error::OfferError;
+use crate::feedback::Feedback;
+use crate::sdp::{self, Offer};
+use crate::session_id::SessionId;
+use crate::source::Source;
+use crate::stats::{Counters, PeerState, PeerStats};
+use crate::track::{Track, TrackIds};
+
+/// From the first answered check to the end of the DTLS handshake, whose lost flights are repeated after 1, 2, 4 s.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often a connection is asked whether its viewer has left.
+const GOODBYE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What is known of a peer from outside of its task.
+pub(crate) struct Peer {
+    id: SessionId,
+    source: Arc<Source>,
+    counters: Arc<Counters>,
+    /// Cancelled to end the peer.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled once everything of it is freed.
+    pub(crate) closed: CancellationToken,
+}
+
+impl Peer {
+    pub(crate) fn new(id: SessionId, source: &Arc<Source>, closing: CancellationToken) -> Self {
+        Self {
+            id,
+            source: Arc::clone(source),
+            counters: Arc::new(Counters::new(Instant::now(), SystemTime::now())),
+            closing,
+            closed: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn stats(&self, now: Instant) -> PeerStats {
+        self.counters.snapshot(now, self.id.label(), self.source.name())
+    }
+
+    /// The whole life. The SDP answer goes to `answered`; when nobody waits for it any more, there is no viewer either.
+    pub(crate) async fn run(
+        &self,
+        offer: Offer,
+        addresses: Vec<IpAddr>,
+        ice_timeout: Duration,
+        answered: oneshot::Sender<Result<String, OfferError>>,
+    ) {
+        let ids = TrackIds::random(offer.format().payload_type);
+        let feedback = Feedback::new(ids.ssrc, Arc::clone(&self.source), Arc::clone(&self.counters));
+        let (connection, description) = match Connection::answer(&offer, ids, feedback, &addresses).await {
+            Ok(negotiated) => negotiated,
+            Err(error) => {
+                tracing::warn!(id = self.id.label(), %error, "an offer could not be answered");
+                let _ = answered.send(Err(OfferError::Internal(error.to_string())));
+                return;
+            }
+        };
+        let sdp = sdp::answer(&offer, description, self.source.profile()).ok_or_else(|| {
+            OfferError::Internal("the WebRTC core rejected the section it was offered".to_owned())
+        });
+        let refused = sdp.is_err();
+        let mut track = Track::new(ids, offer.extensions().to_vec());
+        if answered.send(sdp).is_ok() && !refused {
+            let why = tokio::select! {
+                biased;
+                () = self.closing.cancelled() => "closed by us",
+                why = self.serve(&connection, &mut track, ice_timeout) => why,
+            };
+            tracing::info!(id = self.id.label(), source = self.source.name(), why, "viewer gone");
+        }
+        connection.close().await;
+    }
+
+    /// Until the connection ends; returns why it did.
+    async fn serve(&self, connection: &Connection, track: &mut Track, ice_timeout: Duration) -> &'static str {
+        let mut link = connection.link();
+        let reached = |goal: Link| move |link: &Link| *link >= goal;
+        if timeout(ice_timeout, link.wait_for(reached(Link::Securing))).await.is_err() {
+            return "ICE never started";
+        }
+        if timeout(HANDSHAKE_TIMEOUT, link.wait_for(reached(Link::Connected))).await.is_err() {
+            return "the DTLS handshake was not finished in time";
+        }
+        let mut goodbye = tokio::time::interval(GOODBYE_INTERVAL);
+        let watch = async {
+            loop {
+                let now = *link.borrow_and_update();
+                match now {
+                    Link::Ended => return "the viewer fell silent, or failed its handshake",
+                    Link::Silent => self.counters.set_state(PeerState::Disconnected),
+                    Link::Checking | Link::Securing | Link::Connected => {
+                        self.counters.set_state(PeerState::Connected)
+                    }
+                }
+                tokio::select! {
+                    changed = link.changed() => if changed.is_err() { return "the connection's driver is gone" },
+                    _ = goodbye.tick() => if connection.is_closed_by_viewer().await { return "the viewer left" },
+                }
+            }
+        };
+        tokio::select! {
+            Ended = self.send_frames(connection, track) => "the connection's driver stopped",
+            why = watch => why,
+        }
+    }
+
+    async fn send_frames(&self, connection: &Connection, track: &mut Track) -> Ended {
+        let mut subscription = self.source.subscribe(Arc::clone(&self.counters.frames_dropped));
+        loop {
+            let Some(frame) = subscription.frames.recv().await else { return Ended };
+            for packet in track.packets(&frame) {
+                if connection.send(packet).await.is_err() {
+                    return Ended;
+                }
+            }
+            let bytes = frame.payloads.iter().map(bytes::Bytes::len).sum();
+            self.counters.frame_sent(Instant::now(), bytes);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Reading an offer: hostile until proven otherwise.
+
+use std::io::Cursor;
+use std::net::IpAddr;
+
+use rtc::sdp::SessionDescription;
+use rtc::sdp::description::common::Attribute;
+use rtc::sdp::description::media::MediaDescription;
+
+use crate::error::OfferError;
+use crate::profile::ProfileLevelId;
+use crate::track::Extension;
+
+const MAX_BYTES: usize = 64 * 1024;
+const MAX_SECTIONS: usize = 20;
+/// More are ignored: checks from an address we were not told arrive all the same (peer-reflexive, RFC 8445).
+const MAX_CANDIDATES: usize = 32;
+
+/// An offer with a video section that takes our stream.
+pub(crate) struct Offer {
+    session: SessionDescription,
+    /// Which m-line.
+    video: usize,
+    mid: String,
+    bundled: bool,
+    format: Format,
+    extensions: Vec<(Extension, u8)>,
+}
+
+/// The payload type we send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) payload_type: u8,
+    /// Of retransmissions, RFC 4588; without one, lost packets are sent again as they were.
+    pub(crate) rtx_payload_type: Option<u8>,
+    /// As offered; the level is the viewer's.
+    pub(crate) profile: ProfileLevelId,
+}
+
+impl Format {
+    /// The `a=fmtp` parameters.
+    pub(crate) fn fmtp(&self) -> String {
+        format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={}", self.profile)
+    }
+}
+
+impl Offer {
+    /// Reads `text` and chooses the section and payload type for a stream of `profile`.
+    pub(crate) fn parse(text: &str, profile: ProfileLevelId) -> Result<Self, OfferError> {
+        if text.len() > MAX_BYTES {
+            return Err(unreadable(format!("found {} bytes, expected at most {MAX_BYTES}", text.len())));
+        }
+        let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).map_err(|error| {
+            unreadable(format!(
+                "found {}, expected an SDP offer ({})",
+                excerpt(text),
+                excerpt(&error.to_string())
+            ))
+        })?;
+        let sections = session.media_descriptions.len();
+        if sections > MAX_SECTIONS {
+            return Err(unreadable(format!("found {sections} m-lines, expected at most {MAX_SECTIONS}")));
+        }
+        let (video, format) = choose(&session, profile)?;
+        let section = &session.media_descriptions[video];
+        let mid = value(section, "mid")
+            .ok_or_else(|| unreadable("the video section has no a=mid".to_owned()))?
+            .to_owned();
+        let bundled = session.attributes.iter().any(|attribute| {
+            let group = attribute.value.as_deref().filter(|_| attribute.key == "group");
+            group.is_some_and(|group| {
+                group.starts_with("BUNDLE") && group.split(' ').any(|member| member == mid)
+            })
+        });
+        let extensions = extensions(section);
+        let offer = Self { session, video, mid, bundled, format, extensions };
+        for required in ["ice-ufrag", "ice-pwd", "fingerprint"] {
+            if offer.transport_attribute(required).is_none() {
+                return Err(unreadable(format!("found no a={required}, expected one for the video section")));
+            }
+        }
+        Ok(offer)
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) fn extensions(&self) -> &[(Extension, u8)] {
+        &self.extensions
+    }
+
+    pub(crate) fn sections(&self) -> &[MediaDescription] {
+        &self.session.media_descriptions
+    }
+
+    pub(crate) fn video(&self) -> usize {
+        self.video
+    }
+
+    pub(crate) fn mid(&self) -> &str {
+        &self.mid
+    }
+
+    pub(crate) fn is_bundled(&self) -> bool {
+        self.bundled
+    }
+
+    /// The offer as if it had asked for nothing but our stream: one recvonly section, one format and its RTX, the
+    /// extensions we write, the candidates that can be dialled.
+    pub(crate) fn reduced(&self) -> SessionDescription {
+        let Format { payload_type, rtx_payload_type, .. } = self.format;
+        let section = &self.session.media_descriptions[self.video];
+        let mut reduced =
+            MediaDescription { media_name: section.media_name.clone(), ..MediaDescription::default() };
+        reduced.connection_information.clone_from(&section.connection_information);
+        // A bundle-only section has port 0, which in a lone section would mean rejected.
+        reduced.media_name.port.value = 9;
+        reduced.media_name.formats = vec![payload_type.to_string()];
+        reduced.attributes.push(attribute("mid", &self.mid));
+        reduced.attributes.push(property("recvonly"));
+        reduced.attributes.push(property("rtcp-mux"));
+        reduced.attributes.push(property("rtcp-rsize"));
+        reduced.attributes.push(attribute("rtpmap", &format!("{payload_type} H264/90000")));
+        reduced.attributes.push(attribute("fmtp", &format!("{payload_type} {}", self.format.fmtp())));
+        for feedback in ["nack", "nack pli", "ccm fir"] {
+            let offered = section.attributes.iter().any(|offered| {
+                let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
+                [payload_type.to_string().as_str(), "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
+            });
+            if offered {
+                reduced.attributes.push(attribute("rtcp-fb", &format!("{payload_type} {feedback}")));
+            }
+        }
+        if let Some(rtx) = rtx_payload_type {
+            reduced.media_name.formats.push(rtx.to_string());
+            reduced.attributes.push(attribute("rtpmap", &format!("{rtx} rtx/90000")));
+            reduced.attributes.push(attribute("fmtp", &format!("{rtx} apt={payload_type}")));
+        }
+        for (extension, id) in &self.extensions {
+            reduced.attributes.push(attribute("extmap", &format!("{id} {}", extension.uri())));
+        }
+        for key in ["ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"] {
+            reduced.attributes.extend(self.transport_attribute(key).map(|value| attribute(key, value)));
+        }
+        reduced.attributes.extend(self.candidates().map(|candidate| attribute("candidate", candidate)));
+
+        let mut session = SessionDescription {
+            attributes: Vec::new(),
+            media_descriptions: Vec::new(),
+            ..self.session.clone()
+        };
+        let kept = |kept: &&Attribute| matches!(kept.key.as_str(), "ice-lite" | "extmap-allow-mixed");
+        session.attributes.extend(self.session.attributes.iter().filter(kept).cloned());
+        session.attributes.push(attribute("group", &format!("BUNDLE {}", self.mid)));
+        session.media_descriptions.push(reduced);
+        session
+    }
+
+    /// What describes the transport stands in the section, or for the whole session, or (RFC 9143: a bundle-only
+    /// section may leave it out) in the section the bundle is tagged by.
+    fn transport_attribute(&self, key: &str) -> Option<&str> {
+        let session = self.session.attributes.iter().find(|attribute| attribute.key == key);
+        let sections = &self.session.media_descriptions;
+        let elsewhere = || sections.iter().filter(|_| self.bundled).find_map(|section| value(section, key));
+        value(&sections[self.video], key)
+            .or(session.and_then(|found| found.value.as_deref()))
+            .or_else(elsewhere)
+    }
+
+    /// UDP candidates with an address, of our section and those bundled with it. Names (`….local`, mDNS) are left out
+    /// without resolving: such a viewer's checks reach us and tell us its address.
+    fn candidates(&self) -> impl Iterator<Item = &str> {
+        let sections = self.session.media_descriptions.iter().enumerate();
+        sections
+            .filter(|(index, _)| self.bundled || *index == self.video)
+            .flat_map(|(_, section)| section.attributes.iter())
+            .filter(|attribute| attribute.key == "candidate")
+            .filter_map(|attribute| attribute.value.as_deref())
+            .filter(|candidate| is_dialable(candidate))
+            .take(MAX_CANDIDATES)
+    }
+}
+
+/// `foundation component transport priority address port typ …`, RFC 8839 section 5.1.
+fn is_dialable(candidate: &str) -> bool {
+    let mut words = candidate.split(' ').skip(1);
+    let rtp = words.next() == Some("1");
+    let udp = words.next().is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
+    let address = words.nth(1).is_some_and(|address| address.parse::<IpAddr>().is_ok());
+    rtp && udp && address && rtc::ice::candidate::unmarshal_candidate(candidate).is_ok()
+}
+
+/// The first video section that receives and has a fitting format; in it the format that fits best.
+fn choose(session: &SessionDescription, profile: ProfileLevelId) -> Result<(usize, Format), OfferError> {
+    let mut refusals = Vec::new();
+    for (index, section) in session.media_descriptions.iter().enumerate() {
+        if section.media_name.media != "video" {
+            continue;
+        }
+        let bundle_only = section.has_attribute("bundle-only");
+        if section.media_name.port.value == 0 && !bundle_only {
+            refusals.push("a video section with port 0".to_owned());
+        } else if section.has_attribute("sendonly") || section.has_attribute("inactive") {
+            refusals.push("a video section that receives nothing".to_owned());
+        } else if let Some(format) = best_format(section, profile) {
+            return Ok((index, format));
+        } else {
+            let offered = rtpmaps(section).map(|(_, name)| excerpt(name)).collect::<Vec<_>>().join(" ");
+            refusals.push(format!(
+                "a video section with {}",
+                if offered.is_empty() { "no codec" } else { &offered }
+            ));
+        }
+    }
+    let found = if refusals.is_empty() { "no video section".to_owned() } else { refusals.join(", ") };
+    Err(OfferError::NoH264(format!(
+        "found {found}, expected a recvonly or sendrecv video section with H264/90000, packetization-mode=1, \
+         a profile that decodes {profile}"
+    )))
+}
+
+fn best_format(section: &MediaDescription, stream: ProfileLevelId) -> Option<Format> {
+    let h264 = |name: &str| name.to_ascii_uppercase().starts_with("H264/90000");
+    let fits = rtpmaps(section).filter(|(_, name)| h264(name)).filter_map(|(payload_type, _)| {
+        let fmtp = fmtp_of(section, payload_type).unwrap_or("");
+        // Unstated means mode 0 by RFC 6184; clients that state nothing at all (GStreamer's whepsrc) take mode 1.
+        // Whoever states 0 means it.
+        if parameter(fmtp, "packetization-mode").is_some_and(|mode| mode != "1") {
+            return None;
+        }
+        let stated = parameter(fmtp, "profile-level-id");
+        let profile = stated.map_or(Some(ProfileLevelId::UNSTATED), ProfileLevelId::parse)?;
+        Some((stream.fit(profile)?, payload_type, profile))
+    });
+    let (_, payload_type, profile) = fits.min_by_key(|&(fit, ..)| fit)?;
+    let rtx = rtpmaps(section).filter(|(_, name)| name.to_ascii_lowercase().starts_with("rtx/90000"));
+    let rtx_payload_type = rtx.map(|(rtx, _)| rtx).find(|&rtx| {
+        let apt = fmtp_of(section, rtx).and_then(|fmtp| parameter(fmtp, "apt"));
+        apt.is_some_and(|apt| apt.parse() == Ok(payload_type))
+    });
+    Some(Format { payload_type, rtx_payload_type, profile })
+}
+
+/// Payload types that the m-line lists, with their encoding names, in the order of the m-line.
+fn rtpmaps(section: &MediaDescription) -> impl Iterator<Item = (u8, &str)> {
+    section.media_name.formats.iter().filter_map(|format| {
+        let payload_type: u8 = format.parse().ok().filter(|&payload_type| payload_type < 128)?;
+        Some((payload_type, of_format(section, "rtpmap", payload_type)?))
+    })
+}
+
+fn fmtp_of(section: &MediaDescription, payload_type: u8) -> Option<&str> {
+    of_format(section, "fmtp", payload_type)
+}
+
+fn of_format<'a>(section: &'a MediaDescription, key: &str, payload_type: u8) -> Option<&'a str> {
+    section.attributes.iter().filter(|attribute| attribute.key == key).find_map(|attribute| {
+        let (format, rest) = attribute.value.as_deref()?.split_once(' ')?;
+        (format.parse() == Ok(payload_type)).then(|| rest.trim())
+    })
+}
+
+fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+    fmtp.split(';').find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// The extensions we write under the ids of the offer; ids past 14 would need two-byte headers (RFC 8285).
+fn extensions(section: &MediaDescription) -> Vec<(Extension, u8)> {
+    let offered = |extension: Extension| {
+        section.attributes.iter().filter(|attribute| attribute.key == "extmap").find_map(|attribute| {
+            let (id, rest) = attribute.value.as_deref()?.split_once(' ')?;
+            let (id, direction) = id.split_once('/').unwrap_or((id, "recvonly"));
+            let ours = rest.split(' ').next() == Some(extension.uri())
+                && matches!(direction, "recvonly" | "sendrecv");
+            id.parse().ok().filter(|id| ours && (1..=14).contains(id))
+        })
+    };
+    Extension::ALL.into_iter().filter_map(|extension| Some((extension, offered(extension)?))).collect()
+}
+
+fn value<'a>(section: &'a MediaDescription, key: &str) -> Option<&'a str> {
+    section.attribute(key).flatten()
+}
+
+pub(super) fn attribute(key: &str, value: &str) -> Attribute {
+    Attribute::new(key.to_owned(), Some(value.to_owned()))
+}
+
+pub(super) fn property(key: &str) -> Attribute {
+    Attribute::new(key.to_owned(), None)
+}
+
+fn unreadable(what: String) -> OfferError {
+    OfferError::Unreadable(what)
+}
+
+/// The beginning of what a stranger sent, safe to show and short.
+fn excerpt(text: &str) -> String {
+    let start: String = text.chars().take(40).collect();
+    let dots = if start.len() < text.len() { "…" } else { "" };
+    format!("\"{}{dots}\"", start.escape_debug())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "offer_tests.rs"]
+mod tests;

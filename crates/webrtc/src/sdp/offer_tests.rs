@@ -1,0 +1,182 @@
+//! Offers as browsers make them (`fixtures/`: Chromium 156 recorded; Firefox and Safari written after their own form),
+//! and as nobody should.
+
+use super::*;
+use crate::sdp::answer;
+
+const CHROMIUM: &str = include_str!("fixtures/chromium-156.sdp");
+const FIREFOX: &str = include_str!("fixtures/firefox.sdp");
+const SAFARI: &str = include_str!("fixtures/safari.sdp");
+
+fn wall() -> ProfileLevelId {
+    ProfileLevelId::constrained_baseline(40)
+}
+
+fn parse(text: &str) -> Offer {
+    Offer::parse(text, wall()).unwrap()
+}
+
+fn refusal(text: &str) -> OfferError {
+    Offer::parse(text, wall()).err().unwrap()
+}
+
+#[track_caller]
+fn check_format(offer: &str, payload_type: u8, rtx: Option<u8>, profile: &str) {
+    let expected =
+        Format { payload_type, rtx_payload_type: rtx, profile: ProfileLevelId::parse(profile).unwrap() };
+    assert_eq!(parse(offer).format(), expected);
+}
+
+#[test]
+fn browsers_get_the_payload_type_whose_fmtp_fits_best() {
+    check_format(CHROMIUM, 108, Some(109), "42e01f");
+    check_format(FIREFOX, 126, Some(127), "42e01f");
+    check_format(SAFARI, 98, Some(99), "42e01f");
+}
+
+#[test]
+fn without_constrained_baseline_the_nearest_profile_serves() {
+    check_format(&CHROMIUM.replace("42e01f", "f4001f"), 102, Some(103), "42001f");
+    check_format(&SAFARI.replace("42e01f", "f4001f"), 96, Some(97), "640c1f");
+}
+
+#[test]
+fn a_format_in_mode_0_is_passed_over_and_one_that_states_nothing_is_taken() {
+    let mode_0 = SAFARI.replace("packetization-mode=1", "packetization-mode=0");
+    assert!(matches!(refusal(&mode_0), OfferError::NoH264(_)));
+    let bare = SAFARI.lines().filter(|line| !line.starts_with("a=fmtp:98")).collect::<Vec<_>>().join("\r\n");
+    check_format(&bare.replace("640c1f", "f4001f"), 98, Some(99), "42000a");
+}
+
+#[test]
+fn extensions_keep_the_ids_of_the_offer() {
+    assert_eq!(parse(CHROMIUM).extensions(), [(Extension::PlayoutDelay, 5)]);
+    assert_eq!(parse(FIREFOX).extensions(), [(Extension::PlayoutDelay, 8)]);
+    assert_eq!(parse(SAFARI).extensions(), [(Extension::PlayoutDelay, 4), (Extension::AbsCaptureTime, 13)]);
+    assert_eq!(parse(&CHROMIUM.replace("extmap:5 ", "extmap:15 ")).extensions(), []);
+}
+
+#[test]
+fn the_reduced_offer_has_one_section_and_only_candidates_that_can_be_dialled() {
+    let reduced = parse(FIREFOX).reduced();
+    assert_eq!(reduced.media_descriptions.len(), 1);
+    let section = &reduced.media_descriptions[0];
+    assert_eq!(section.media_name.formats, ["126", "127"]);
+    assert_ne!(section.media_name.port.value, 0, "bundle-only is not rejected");
+    let candidates: Vec<_> =
+        section.attributes.iter().filter(|attribute| attribute.key == "candidate").collect();
+    assert_eq!(candidates.len(), 1, "{candidates:?}");
+    assert!(candidates[0].value.as_deref().unwrap().contains("198.51.100.7"));
+    assert_eq!(value(section, "ice-ufrag"), Some("5d1c2b3a"));
+    assert!(value(section, "fingerprint").unwrap().starts_with("sha-256 9C:0E"), "from the session level");
+}
+
+#[test]
+fn more_than_32_candidates_are_not_handed_on() {
+    let many: String =
+        (0..100).map(|i| format!("a=candidate:{i} 1 udp 1 192.0.2.1 {} typ host\r\n", 1000 + i)).collect();
+    let reduced = parse(&(CHROMIUM.to_owned() + &many)).reduced();
+    let candidates =
+        reduced.media_descriptions[0].attributes.iter().filter(|attribute| attribute.key == "candidate");
+    assert_eq!(candidates.count(), 32);
+}
+
+#[test]
+fn sections_that_are_not_ours_are_rejected_in_their_place() {
+    let offer = parse(FIREFOX);
+    let answered = offer.reduced();
+    let text = answer(&offer, answered, wall()).unwrap();
+    let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).unwrap();
+    let sections: Vec<_> = session
+        .media_descriptions
+        .iter()
+        .map(|section| {
+            (
+                section.media_name.media.as_str(),
+                section.media_name.port.value == 0,
+                value(section, "mid").unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(sections, [("audio", true, "0"), ("video", false, "1"), ("application", true, "2")]);
+    assert!(text.contains("a=group:BUNDLE 1\r\n"), "a rejected section leaves the bundle: {text}");
+    assert!(text.contains("profile-level-id=42e028"), "{text}");
+    assert!(text.contains("a=end-of-candidates"), "{text}");
+}
+
+#[test]
+fn an_offer_without_h264_says_what_it_has() {
+    let error = refusal(&CHROMIUM.replace("H264", "H263"));
+    assert!(matches!(&error, OfferError::NoH264(_)), "{error}");
+    assert!(error.to_string().contains("VP8/90000"), "{error}");
+    for direction in ["sendonly", "inactive"] {
+        assert!(matches!(
+            refusal(&CHROMIUM.replace("a=recvonly", &format!("a={direction}"))),
+            OfferError::NoH264(_)
+        ));
+    }
+}
+
+#[test]
+fn rubbish_is_refused_with_what_was_found() {
+    let html = refusal("<html>\u{1b}[31mhello</html>").to_string();
+    assert!(html.contains("hello") && !html.contains('\u{1b}'), "{html}");
+    for rubbish in ["", "{}", "v=0", "v=0\r\n", "\0\0\0\0"] {
+        let error = refusal(rubbish);
+        assert!(matches!(error, OfferError::Unreadable(_) | OfferError::NoH264(_)), "{rubbish:?}: {error}");
+    }
+    for missing in ["a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=mid"] {
+        let without: String = CHROMIUM
+            .lines()
+            .filter(|line| !line.starts_with(missing))
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        assert!(matches!(refusal(&without), OfferError::Unreadable(_)), "{missing}");
+    }
+}
+
+#[test]
+fn oversized_offers_are_refused() {
+    let long = format!("{CHROMIUM}a=x:{}\r\n", "x".repeat(MAX_BYTES));
+    assert!(matches!(refusal(&long), OfferError::Unreadable(_)));
+    let section = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\n";
+    assert!(matches!(
+        refusal(&format!("{CHROMIUM}{}", section.repeat(MAX_SECTIONS))),
+        OfferError::Unreadable(_)
+    ));
+}
+
+#[test]
+fn mutated_offers_are_answered_or_refused_and_nothing_else() {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let mut answered = 0;
+    for round in 0..3000 {
+        let mut bytes = [CHROMIUM, FIREFOX, SAFARI][round % 3].as_bytes().to_vec();
+        for _ in 0..=random(8) {
+            let at = random(bytes.len().max(1));
+            match random(4) {
+                0 => bytes[at..].iter_mut().take(1).for_each(|byte| *byte = random(128) as u8),
+                1 => drop(bytes.drain(at..(at + random(200)).min(bytes.len()))),
+                2 => bytes.truncate(at.max(1)),
+                _ => {
+                    let from = random(bytes.len().max(1));
+                    let piece = bytes[from..(from + random(200)).min(bytes.len())].to_vec();
+                    bytes.splice(at..at, piece);
+                }
+            }
+        }
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        if let Ok(offer) = Offer::parse(&text, wall()) {
+            let reduced = offer.reduced();
+            assert!(answer(&offer, reduced, wall()).is_some());
+            answered += 1;
+        }
+    }
+    assert!((300..2700).contains(&answered), "{answered} of 3000 tell little");
+}

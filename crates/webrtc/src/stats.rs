@@ -1,0 +1,202 @@
+//! What is known about one peer, and the counters it is read from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+/// Where a peer is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Answered; ICE and DTLS are not through yet.
+    Connecting,
+    /// Frames are sent.
+    Connected,
+    /// Connected once, and nothing heard for some seconds; freed if that lasts.
+    Disconnected,
+}
+
+impl PeerState {
+    /// As `/stats` writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// A snapshot of one peer.
+#[derive(Clone, Debug)]
+pub struct PeerStats {
+    /// [`SessionId::label`](crate::SessionId::label): tells peers apart, and is no right to end the session.
+    pub id: String,
+    /// The source's name.
+    pub source: String,
+    /// Where it is in its life.
+    pub state: PeerState,
+    /// When its offer was answered.
+    pub since: SystemTime,
+    /// Access units handed to its transport.
+    pub frames_sent: u64,
+    /// Access units it missed because it was slow.
+    pub frames_dropped: u64,
+    /// By its receiver reports (RFC 3550 section 6.4.1), before retransmission.
+    pub packets_lost: u64,
+    /// Packets sent again because it asked (NACK).
+    pub retransmitted: u64,
+    /// By its receiver reports; none before the first.
+    pub rtt_ms: Option<f64>,
+    /// RTP payloads over the last five whole seconds.
+    pub bitrate_bps: u64,
+    /// From the answer to its first key frame leaving; none before.
+    pub first_frame_ms: Option<u64>,
+}
+
+/// Written by the peer's task, its queue and its feedback; read by anybody.
+pub(crate) struct Counters {
+    answered: Instant,
+    answered_at: SystemTime,
+    state: Mutex<PeerState>,
+    rate: Mutex<Rate>,
+    frames_sent: AtomicU64,
+    pub(crate) frames_dropped: Arc<AtomicU64>,
+    packets_lost: AtomicU64,
+    retransmitted: AtomicU64,
+    rtt_us: AtomicU64,
+    first_frame_ms: AtomicU64,
+}
+
+/// Stands for "not known yet" in the atomics above.
+const UNKNOWN: u64 = u64::MAX;
+
+impl Counters {
+    pub(crate) fn new(now: Instant, wall_clock: SystemTime) -> Self {
+        Self {
+            answered: now,
+            answered_at: wall_clock,
+            state: Mutex::new(PeerState::Connecting),
+            rate: Mutex::new(Rate::new(now)),
+            frames_sent: AtomicU64::new(0),
+            frames_dropped: Arc::default(),
+            packets_lost: AtomicU64::new(0),
+            retransmitted: AtomicU64::new(0),
+            rtt_us: AtomicU64::new(UNKNOWN),
+            first_frame_ms: AtomicU64::new(UNKNOWN),
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: PeerState) {
+        *self.state.lock() = state;
+    }
+
+    /// The first frame of a peer is a key frame: its queue lets nothing else through.
+    pub(crate) fn frame_sent(&self, now: Instant, bytes: usize) {
+        if self.frames_sent.fetch_add(1, Ordering::Relaxed) == 0 {
+            let elapsed = now.saturating_duration_since(self.answered);
+            self.first_frame_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
+        }
+        self.rate.lock().add(now, bytes as u64);
+    }
+
+    pub(crate) fn retransmitted(&self) {
+        self.retransmitted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_packets_lost(&self, cumulative: u64) {
+        self.packets_lost.store(cumulative, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_rtt(&self, rtt: Duration) {
+        self.rtt_us.store(rtt.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, now: Instant, id: String, source: &str) -> PeerStats {
+        let known = |value: &AtomicU64| Some(value.load(Ordering::Relaxed)).filter(|&value| value != UNKNOWN);
+        PeerStats {
+            id,
+            source: source.to_owned(),
+            state: *self.state.lock(),
+            since: self.answered_at,
+            frames_sent: self.frames_sent.load(Ordering::Relaxed),
+            frames_dropped: self.frames_dropped.load(Ordering::Relaxed),
+            packets_lost: self.packets_lost.load(Ordering::Relaxed),
+            retransmitted: self.retransmitted.load(Ordering::Relaxed),
+            rtt_ms: known(&self.rtt_us).map(|us| us as f64 / 1000.0),
+            bitrate_bps: self.rate.lock().bits_per_second(now),
+            first_frame_ms: known(&self.first_frame_ms),
+        }
+    }
+}
+
+/// Bytes over the last [`Rate::WINDOW`] whole seconds.
+struct Rate {
+    start: Instant,
+    /// The second, counted from `start`, that is being filled.
+    second: u64,
+    /// Slot `second % len` is being filled; the others hold the seconds before it.
+    bytes: [u64; Self::WINDOW + 1],
+}
+
+impl Rate {
+    const WINDOW: usize = 5;
+
+    fn new(now: Instant) -> Self {
+        Self { start: now, second: 0, bytes: [0; Self::WINDOW + 1] }
+    }
+
+    fn add(&mut self, now: Instant, bytes: u64) {
+        self.advance(now);
+        self.bytes[(self.second % self.bytes.len() as u64) as usize] += bytes;
+    }
+
+    fn bits_per_second(&mut self, now: Instant) -> u64 {
+        self.advance(now);
+        let current = (self.second % self.bytes.len() as u64) as usize;
+        let whole_seconds: u64 = self.bytes.iter().sum::<u64>() - self.bytes[current];
+        whole_seconds * 8 / (self.second.clamp(1, Self::WINDOW as u64))
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let second = now.saturating_duration_since(self.start).as_secs();
+        let passed = second.saturating_sub(self.second).min(self.bytes.len() as u64);
+        for step in 1..=passed {
+            self.bytes[((second - passed + step) % self.bytes.len() as u64) as usize] = 0;
+        }
+        self.second = self.second.max(second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bitrate_is_that_of_the_last_five_seconds() {
+        let start = Instant::now();
+        let mut rate = Rate::new(start);
+        for tick in 0..25 * 8 {
+            rate.add(start + Duration::from_millis(tick * 40), 20_000);
+        }
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(rate.bits_per_second(after(8)), 4_000_000);
+        assert_eq!(rate.bits_per_second(after(10)), 2_400_000);
+        assert_eq!(rate.bits_per_second(after(13)), 0);
+        assert_eq!(rate.bits_per_second(after(1000)), 0);
+    }
+
+    #[test]
+    fn the_first_frame_is_timed_from_the_answer_and_nothing_is_known_before() {
+        let start = Instant::now();
+        let counters = Counters::new(start, SystemTime::UNIX_EPOCH);
+        let before = counters.snapshot(start, String::new(), "wall");
+        assert_eq!((before.first_frame_ms, before.rtt_ms), (None, None));
+        counters.frame_sent(start + Duration::from_millis(180), 1);
+        counters.frame_sent(start + Duration::from_millis(220), 1);
+        counters.set_rtt(Duration::from_micros(3100));
+        let after = counters.snapshot(start, String::new(), "wall");
+        assert_eq!((after.first_frame_ms, after.rtt_ms, after.frames_sent), (Some(180), Some(3.1), 2));
+    }
+}

@@ -1,0 +1,169 @@
+//! Viewers in this process, over loopback: ICE, DTLS, SRTP and all.
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, reason = "tests")]
+
+mod common;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, PPS, SPS, Viewer, Wall, on_loopback, peers, until};
+use wallcast_webrtc::{OfferError, PeerState, PeersConfig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_first_gets_a_key_frame_with_its_parameter_sets_and_then_every_frame() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    assert!(!wall.source.is_wanted());
+    let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    let first = viewer.frame().await;
+    assert!(first.annex_b.starts_with(&[SPS, PPS, &[0, 0, 0, 1, 0x65]].concat()));
+    assert!(wall.source.is_wanted());
+    let mut last = first;
+    for _ in 0..50 {
+        let next = viewer.frame().await;
+        assert_eq!(next.timestamp.wrapping_sub(last.timestamp), 1800, "a frame is missing");
+        assert!(!next.is_key());
+        last = next;
+    }
+    let stats = peers.stats();
+    assert_eq!((stats.len(), stats[0].state, stats[0].source.as_str()), (1, PeerState::Connected, "wall"));
+    assert!(stats[0].frames_sent > 50 && stats[0].frames_dropped == 0, "{stats:?}");
+    assert!(stats[0].first_frame_ms.is_some(), "{stats:?}");
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_of_one_source_have_tracks_of_their_own() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let (mut one, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    let (mut other, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    let (first, second) = (one.frame().await, other.frame().await);
+    assert!(first.is_key() && second.is_key());
+    assert_ne!(first.ssrc, second.ssrc);
+    assert_eq!(first.payload_type, second.payload_type, "both offered the same");
+    assert_ne!(
+        (first.first_sequence_number, first.timestamp),
+        (second.first_sequence_number, second.timestamp)
+    );
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_loss_indication_asks_for_a_key_frame_which_then_comes() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    let ssrc = viewer.frame().await.ssrc;
+    let before = wall.key_frames_asked.load(Ordering::SeqCst);
+    viewer.send_pli(ssrc).await;
+    until("a key frame is asked for", PATIENCE, || wall.key_frames_asked.load(Ordering::SeqCst) > before)
+        .await;
+    while !viewer.frame().await.is_key() {}
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_a_session_tells_the_viewer_and_frees_it() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let (mut viewer, answer) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    viewer.frame().await;
+    assert!(peers.close(&answer.id).await);
+    assert!(peers.stats().is_empty());
+    assert!(!wall.source.is_wanted());
+    assert!(!peers.close(&answer.id).await, "a session ends once");
+    viewer.told_goodbye(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_closes_is_freed_at_once() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    viewer.frame().await;
+    viewer.connection.close().await.unwrap();
+    until("the peer is freed", Duration::from_secs(2), || peers.stats().is_empty()).await;
+    assert!(!wall.source.is_wanted());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_whose_sender_never_connects_is_freed() {
+    let config = PeersConfig { ice_timeout: Duration::from_secs(1), ..on_loopback() };
+    let (wall, peers) = (Wall::start(), peers(config));
+    let viewer = Viewer::new().await;
+    peers.answer(&wall.source, &viewer.offer).await.unwrap();
+    assert_eq!(peers.stats()[0].state, PeerState::Connecting);
+    assert!(!wall.source.is_wanted(), "nobody is encoded for who may never come");
+    until("the peer is freed", Duration::from_secs(4), || peers.stats().is_empty()).await;
+}
+
+#[test]
+fn a_viewer_that_vanishes_without_a_word_is_freed_within_35_seconds() {
+    let server = tokio::runtime::Runtime::new().unwrap();
+    let viewers = tokio::runtime::Runtime::new().unwrap();
+    let _entered = server.enter();
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let vanished = viewers.block_on(async {
+        let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+        viewer.frame().await;
+        viewer
+    });
+    viewers.shutdown_background();
+    let start = Instant::now();
+    server.block_on(async {
+        until("the peer is seen to be silent", Duration::from_secs(15), || {
+            peers.stats().first().is_none_or(|peer| peer.state == PeerState::Disconnected)
+        })
+        .await;
+        until("the peer is freed", Duration::from_secs(35).saturating_sub(start.elapsed()), || {
+            peers.stats().is_empty()
+        })
+        .await;
+        peers.stop().await;
+    });
+    drop(vanished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_viewer_too_many_is_told_so_and_a_place_given_up_is_free_again() {
+    let (wall, peers) = (Wall::start(), peers(PeersConfig { max_peers: 1, ..on_loopback() }));
+    let (_viewer, answer) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    let refused = Viewer::watch(&peers, &wall.source).await.err().unwrap();
+    assert_eq!(refused, OfferError::Full { max_peers: 1 });
+    assert!(peers.close(&answer.id).await);
+    let (mut next, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    assert!(next.frame().await.is_key());
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_ends_every_viewer_within_two_seconds() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let mut viewers = Vec::new();
+    for _ in 0..4 {
+        viewers.push(Viewer::watch(&peers, &wall.source).await.unwrap().0);
+    }
+    for viewer in &mut viewers {
+        viewer.frame().await;
+    }
+    let start = Instant::now();
+    peers.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(!wall.source.is_wanted());
+    for viewer in &viewers {
+        viewer.told_goodbye(Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_is_complete_and_reaches_this_machine_on_every_interface() {
+    let (wall, peers) = (Wall::start(), peers(PeersConfig::default()));
+    let (mut viewer, answer) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    assert!(viewer.frame().await.is_key());
+    let lines: Vec<_> = answer.sdp.lines().collect();
+    for line in ["a=group:BUNDLE 0", "a=rtcp-mux", "a=sendonly", "a=end-of-candidates"] {
+        assert_eq!(lines.iter().filter(|&&found| found == line).count(), 1, "{line} in {}", answer.sdp);
+    }
+    assert!(answer.sdp.contains("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e028"));
+    let candidates: Vec<_> = lines.iter().filter(|line| line.starts_with("a=candidate:")).collect();
+    assert!(candidates.iter().any(|candidate| candidate.contains(" 127.0.0.1 ")), "{candidates:?}");
+    assert!(candidates.iter().all(|candidate| candidate.split(' ').nth(1) == Some("1")), "{candidates:?}");
+    peers.stop().await;
+}

@@ -1,0 +1,23 @@
+// @ts-check
+import "./wallcast-player.js";
+import { play, takeTokenFromAddress, wallName } from "./page.js";
+
+const name = wallName();
+const player = play(name, takeTokenFromAddress());
+
+const text = (/** @type {string} */ id, /** @type {string} */ value) => {
+  const element = document.getElementById(id);
+  if (element) element.textContent = value;
+};
+
+text("name", name);
+player.addEventListener("stats", (event) => {
+  const stats = /** @type {CustomEvent<import("./wallcast-player.js").PlayerStats>} */ (event).detail;
+  const ms = (/** @type {number | null} */ value) => (value === null ? "–" : `${value.toFixed(0)} ms`);
+  text("fps", `${stats.fps.toFixed(1)} fps`);
+  text("size", stats.width ? `${stats.width}×${stats.height}` : "–");
+  text("bitrate", `${(stats.bitrate / 1e6).toFixed(1)} Mb/s`);
+  text("rtt", `round trip ${ms(stats.rttMs)}`);
+  text("buffer", `buffer ${ms(stats.bufferMs)}`);
+  text("lost", `${stats.lost} lost`);
+});

@@ -1,0 +1,46 @@
+// @ts-check
+/** What index.html and wall.html have in common: which wall, and with which token. */
+
+/** The wall's name: the last segment of /wall/{name}, else the server's default. */
+export function wallName() {
+  const segment = location.pathname.match(/^\/wall\/([^/]+)\/?$/)?.[1];
+  if (segment) return decodeURIComponent(segment);
+  return document.querySelector('meta[name="wallcast-default-wall"]')?.getAttribute("content") || "wall";
+}
+
+/** @param {string} name */
+export function whepAddress(name) {
+  return `/whep/${encodeURIComponent(name)}`;
+}
+
+/** The token of the page's own address, or null. */
+export function tokenFromAddress() {
+  return new URLSearchParams(location.search).get("token");
+}
+
+/**
+ * The same, but not left where people look: it is taken out of the address shown and kept for reloads of this tab.
+ */
+export function takeTokenFromAddress() {
+  const key = "wallcast-token";
+  const address = new URL(location.href);
+  const token = address.searchParams.get("token");
+  if (token === null) return sessionStorage.getItem(key);
+  sessionStorage.setItem(key, token);
+  address.searchParams.delete("token");
+  history.replaceState(history.state, "", address);
+  return token;
+}
+
+/**
+ * @param {string} name
+ * @param {string | null} token
+ * @returns {import("./wallcast-player.js").WallcastPlayer}
+ */
+export function play(name, token) {
+  const player = /** @type {import("./wallcast-player.js").WallcastPlayer} */ (document.querySelector("wallcast-player"));
+  document.title = `${name} · Wallcast`;
+  player.token = token;
+  player.setAttribute("src", whepAddress(name));
+  return player;
+}
