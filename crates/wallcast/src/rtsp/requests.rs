@@ -278,7 +278,7 @@ impl Client {
     }
 
     fn session(&self, mount: Arc<Mount>, transport: ReaderTransport) -> Session {
-        Session::new(mount, self.shared.reader_id(), self.address, self.local, transport)
+        Session::new(mount, self.shared.reader_id(), self.address, transport)
     }
 }
 

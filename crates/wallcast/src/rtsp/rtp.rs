@@ -1,10 +1,7 @@
 //! One reader's RTP stream (RFC 3550): its own SSRC and sequence numbers over shared payloads, and the
 //! RTCP that goes with it.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtc_rtcp::{
     goodbye::Goodbye,
@@ -39,14 +36,16 @@ pub(super) struct RtpStream {
 
 impl RtpStream {
     /// A stream with a random SSRC and first sequence number.
-    pub(super) fn new(local: IpAddr) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             ssrc: rand::random(),
             sequence: rand::random(),
             packets: 0,
             octets: 0,
             reported: None,
-            cname: format!("wallcast@{local}"),
+            // Random, as RFC 7022 has it, and of a length after which `rtc-rtcp` need not pad: it ends the
+            // padding of a source description with a count, where RFC 3550 section 6.5 demands zeros.
+            cname: format!("{:017x}", rand::random::<u128>() >> 60),
         }
     }
 
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn sequence_numbers_run_on_over_access_units_and_the_marker_ends_each() {
-        let mut stream = RtpStream::new([127, 0, 0, 1].into());
+        let mut stream = RtpStream::new();
         stream.sequence = u16::MAX;
         let first: Vec<_> = stream.headers(&unit(&[b"a", b"bc"])).map(|(header, _)| header).collect();
         let second: Vec<_> = stream.headers(&unit(&[b"d"])).map(|(header, _)| header).collect();
@@ -176,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_sender_report_comes_with_the_first_access_unit_and_every_five_seconds() {
-        let mut stream = RtpStream::new([127, 0, 0, 1].into());
+        let mut stream = RtpStream::new();
         let unit = unit(&[b"abc"]);
         let _ = stream.headers(&unit).count();
         let start = unit.pushed;
@@ -195,7 +194,7 @@ mod tests {
 
     #[test]
     fn loss_and_round_trip_are_read_from_the_readers_report() {
-        let stream = RtpStream::new([127, 0, 0, 1].into());
+        let stream = RtpStream::new();
         let now = UNIX_EPOCH + Duration::from_secs(100);
         let sent = (ntp_time(now - Duration::from_millis(1_500)) >> 16) as u32;
         let block = ReceptionReport {
@@ -210,5 +209,21 @@ mod tests {
         assert_eq!(lost, 7);
         assert!((rtt.unwrap().as_secs_f64() - 0.5).abs() < 0.001, "{rtt:?}");
         assert_eq!(stream.feedback(b"rubbish", now), None);
+    }
+
+    #[test]
+    fn a_goodbye_names_the_source() {
+        let stream = RtpStream::new();
+        let goodbye = stream.goodbye().unwrap();
+        let description = 8;
+        assert_eq!(goodbye[description + 8..][..2], [1, 17], "a CNAME");
+        assert_eq!(
+            goodbye[description + 8 + 2 + 17..][..2],
+            [0, 0x80 | 0x20 | 1],
+            "its end, and the goodbye"
+        );
+        let packets = rtc_rtcp::packet::unmarshal(&mut &goodbye[..]).unwrap();
+        let goodbye = packets.last().unwrap().as_any().downcast_ref::<Goodbye>().unwrap();
+        assert_eq!(goodbye.sources, [stream.ssrc]);
     }
 }

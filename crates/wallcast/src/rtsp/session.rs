@@ -32,15 +32,14 @@ pub(super) struct FirstPacket {
 }
 
 impl Session {
-    /// A session that does not play yet, for a client at `address` that connected to `local`.
+    /// A session that does not play yet, for a client at `address`.
     pub(super) fn new(
         mount: Arc<Mount>,
         reader_id: String,
         address: SocketAddr,
-        local: SocketAddr,
         transport: ReaderTransport,
     ) -> Self {
-        Self { mount, rtp: RtpStream::new(local.ip()), reader_id, address, transport, subscription: None }
+        Self { mount, rtp: RtpStream::new(), reader_id, address, transport, subscription: None }
     }
 
     pub(super) fn is_playing(&self) -> bool {
