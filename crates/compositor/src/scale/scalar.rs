@@ -4,12 +4,7 @@ use super::axis::Axis;
 use super::{FRACTION_BITS, HORIZONTAL_UNIT};
 
 pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
-    weigh_columns(rows, stride, weights, row, 0);
-}
-
-/// The columns from `from` on; the vector form leaves its last few to this.
-pub(super) fn weigh_columns(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16], from: usize) {
-    for (x, sum) in row.iter_mut().enumerate().skip(from) {
+    for (x, sum) in row.iter_mut().enumerate() {
         // 256 * 255 fits 16 bits, and its half fits signed 16 bits.
         let weighed = weights.iter().enumerate().map(|(k, &weight)| weight * u16::from(rows[k * stride + x]));
         *sum = (weighed.sum::<u16>() >> 1) as i16;
@@ -17,12 +12,7 @@ pub(super) fn weigh_columns(rows: &[u8], stride: usize, weights: &[u16], row: &m
 }
 
 pub(super) fn filter_row(row: &[i16], taps: &Axis, output: &mut [u8]) {
-    filter_samples(row, taps, output, 0);
-}
-
-/// The samples from `from` on; the vector form leaves its last few to this.
-pub(super) fn filter_samples(row: &[i16], taps: &Axis, output: &mut [u8], from: usize) {
-    for (x, sample) in output.iter_mut().enumerate().skip(from) {
+    for (x, sample) in output.iter_mut().enumerate() {
         let (first, weights) = taps.taps_of(x);
         let weighed =
             row[first..].iter().zip(weights).map(|(&sum, &weight)| i32::from(sum) * i32::from(weight));
@@ -38,20 +28,8 @@ pub(super) fn round_row(row: &[i16], output: &mut [u8]) {
 }
 
 pub(super) fn sum_boxes(rows: &[u8], stride: usize, across: usize, down: usize, output: &mut [u8]) {
-    sum_boxes_from(rows, stride, across, down, output, 0);
-}
-
-/// The samples from `from` on; the vector form leaves its last few to this.
-pub(super) fn sum_boxes_from(
-    rows: &[u8],
-    stride: usize,
-    across: usize,
-    down: usize,
-    output: &mut [u8],
-    from: usize,
-) {
     let area = across * down;
-    for (x, sample) in output.iter_mut().enumerate().skip(from) {
+    for (x, sample) in output.iter_mut().enumerate() {
         let begin = x * across;
         let row_sum =
             |k: usize| rows[k * stride + begin..][..across].iter().map(|&s| usize::from(s)).sum::<usize>();

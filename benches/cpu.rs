@@ -1,0 +1,37 @@
+//! CPU seconds, not wall time: user and system, of this process or of a command and its threads.
+
+use anyhow::{Context, bail};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// What this process has used up to now, all its threads together.
+pub fn ours() -> Duration {
+    used(libc::RUSAGE_SELF)
+}
+
+/// Runs a command to its end and says what it used.
+pub fn of(command: &mut Command) -> anyhow::Result<Duration> {
+    let before = used(libc::RUSAGE_CHILDREN);
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(used(libc::RUSAGE_CHILDREN) - before)
+}
+
+/// The median; of an even number the lower one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn used(who: libc::c_int) -> Duration {
+    // SAFETY: all zeros are a valid rusage, and getrusage writes one through a valid pointer.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(who, &raw mut usage);
+        usage
+    };
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1_000);
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
