@@ -117,6 +117,10 @@ export class WhepClient extends EventTarget {
         // The newest frame is worth more than a smooth old one.
         if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
         if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+        // A server that says goodbye closes DTLS, which by itself leaves connectionState at "connected".
+        receiver.transport?.addEventListener("statechange", () => {
+          if (receiver.transport?.state === "closed") fail(new WhepError("the server ended the session"));
+        });
         if (current()) this.#emit("track", streams[0] ?? new MediaStream([track]));
       });
       connection.addEventListener("connectionstatechange", () => {

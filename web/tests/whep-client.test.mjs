@@ -212,6 +212,21 @@ test("restarting makes a new connection at once and says why", async () => {
   assert.equal(FakePeerConnection.all.length, 2, "what is stopped stays stopped");
 });
 
+test("a server that says goodbye is noticed at once", async () => {
+  const fake = server(created);
+  const whep = client(fake);
+  whep.start();
+  await settle();
+  const transport = Object.assign(new EventTarget(), { state: "connected" });
+  const track = Object.assign(new Event("track"), { receiver: { transport }, streams: [{}], track: {} });
+  FakePeerConnection.all[0].dispatchEvent(track);
+  FakePeerConnection.all[0].become("connected");
+  transport.state = "closed";
+  transport.dispatchEvent(new Event("statechange"));
+  assert.equal(whep.status.state, "reconnecting");
+  assert.match(whep.status.error.message, /ended the session/);
+});
+
 test("the track asks for no jitter buffer and is handed on", async () => {
   const fake = server(created);
   const whep = client(fake);

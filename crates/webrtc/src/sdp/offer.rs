@@ -22,7 +22,8 @@ pub(crate) struct Offer {
     /// Which m-line.
     video: usize,
     mid: String,
-    bundled: bool,
+    /// The first member of the bundle our section is in, if it is in one: the bundle uses that section's transport.
+    bundle_tag: Option<String>,
     format: Format,
     extensions: Vec<(Extension, u8)>,
 }
@@ -66,14 +67,10 @@ impl Offer {
         let mid = value(section, "mid")
             .ok_or_else(|| unreadable("the video section has no a=mid".to_owned()))?
             .to_owned();
-        let bundled = session.attributes.iter().any(|attribute| {
-            let group = attribute.value.as_deref().filter(|_| attribute.key == "group");
-            group.is_some_and(|group| {
-                group.starts_with("BUNDLE") && group.split(' ').any(|member| member == mid)
-            })
-        });
+        let bundle = bundles(&session).find(|members| members.contains(&mid.as_str()));
+        let bundle_tag = bundle.and_then(|members| members.first().map(|&tag| tag.to_owned()));
         let extensions = extensions(section);
-        let offer = Self { session, video, mid, bundled, format, extensions };
+        let offer = Self { session, video, mid, bundle_tag, format, extensions };
         for required in ["ice-ufrag", "ice-pwd", "fingerprint"] {
             if offer.transport_attribute(required).is_none() {
                 return Err(unreadable(format!("found no a={required}, expected one for the video section")));
@@ -103,7 +100,11 @@ impl Offer {
     }
 
     pub(crate) fn is_bundled(&self) -> bool {
-        self.bundled
+        self.bundle_tag.is_some()
+    }
+
+    pub(crate) fn bundle_tag(&self) -> Option<&str> {
+        self.bundle_tag.as_deref()
     }
 
     /// The offer as if it had asked for nothing but our stream: one recvonly section, one format and its RTX, the
@@ -162,7 +163,8 @@ impl Offer {
     fn transport_attribute(&self, key: &str) -> Option<&str> {
         let session = self.session.attributes.iter().find(|attribute| attribute.key == key);
         let sections = &self.session.media_descriptions;
-        let elsewhere = || sections.iter().filter(|_| self.bundled).find_map(|section| value(section, key));
+        let elsewhere =
+            || sections.iter().filter(|_| self.is_bundled()).find_map(|section| value(section, key));
         value(&sections[self.video], key)
             .or(session.and_then(|found| found.value.as_deref()))
             .or_else(elsewhere)
@@ -173,7 +175,7 @@ impl Offer {
     fn candidates(&self) -> impl Iterator<Item = &str> {
         let sections = self.session.media_descriptions.iter().enumerate();
         sections
-            .filter(|(index, _)| self.bundled || *index == self.video)
+            .filter(|(index, _)| self.is_bundled() || *index == self.video)
             .flat_map(|(_, section)| section.attributes.iter())
             .filter(|attribute| attribute.key == "candidate")
             .filter_map(|attribute| attribute.value.as_deref())
@@ -189,6 +191,15 @@ fn is_dialable(candidate: &str) -> bool {
     let udp = words.next().is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
     let address = words.nth(1).is_some_and(|address| address.parse::<IpAddr>().is_ok());
     rtp && udp && address && rtc::ice::candidate::unmarshal_candidate(candidate).is_ok()
+}
+
+/// The mids of each `a=group:BUNDLE` (RFC 9143).
+fn bundles(session: &SessionDescription) -> impl Iterator<Item = Vec<&str>> {
+    let groups = session.attributes.iter().filter(|attribute| attribute.key == "group");
+    groups.filter_map(|group| {
+        let mut words = group.value.as_deref()?.split(' ');
+        (words.next() == Some("BUNDLE")).then(|| words.collect())
+    })
 }
 
 /// The first video section that receives and has a fitting format; in it the format that fits best.
@@ -282,7 +293,7 @@ fn extensions(section: &MediaDescription) -> Vec<(Extension, u8)> {
     Extension::ALL.into_iter().filter_map(|extension| Some((extension, offered(extension)?))).collect()
 }
 
-fn value<'a>(section: &'a MediaDescription, key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(section: &'a MediaDescription, key: &str) -> Option<&'a str> {
     section.attribute(key).flatten()
 }
 

@@ -81,27 +81,56 @@ fn more_than_32_candidates_are_not_handed_on() {
     assert_eq!(candidates.count(), 32);
 }
 
-#[test]
-fn sections_that_are_not_ours_are_rejected_in_their_place() {
-    let offer = parse(FIREFOX);
-    let answered = offer.reduced();
-    let text = answer(&offer, answered, wall()).unwrap();
-    let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).unwrap();
-    let sections: Vec<_> = session
+/// Answers as the core would, which has one candidate.
+fn answered(text: &str) -> SessionDescription {
+    let offer = parse(text);
+    let mut core_answer = offer.reduced();
+    let section = &mut core_answer.media_descriptions[0];
+    section.attributes.retain(|attribute| attribute.key != "candidate");
+    section.attributes.push(attribute("candidate", "1 1 udp 2130706431 127.0.0.1 5000 typ host"));
+    section.attributes.push(attribute("candidate", "1 2 udp 2130706431 127.0.0.1 5000 typ host"));
+    let text = answer(&offer, core_answer, wall()).unwrap();
+    SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).unwrap()
+}
+
+#[track_caller]
+fn check_sections(answer: &SessionDescription, bundle: &str, expected: &[(&str, bool, &str, usize)]) {
+    let sections: Vec<_> = answer
         .media_descriptions
         .iter()
         .map(|section| {
-            (
-                section.media_name.media.as_str(),
-                section.media_name.port.value == 0,
-                value(section, "mid").unwrap(),
-            )
+            let candidates =
+                section.attributes.iter().filter(|attribute| attribute.key == "candidate").count();
+            let name = &section.media_name;
+            (name.media.as_str(), name.port.value != 0, value(section, "mid").unwrap(), candidates)
         })
         .collect();
-    assert_eq!(sections, [("audio", true, "0"), ("video", false, "1"), ("application", true, "2")]);
-    assert!(text.contains("a=group:BUNDLE 1\r\n"), "a rejected section leaves the bundle: {text}");
-    assert!(text.contains("profile-level-id=42e028"), "{text}");
-    assert!(text.contains("a=end-of-candidates"), "{text}");
+    assert_eq!(sections, expected);
+    let group = answer.attributes.iter().find(|attribute| attribute.key == "group").unwrap();
+    assert_eq!(group.value.as_deref(), Some(bundle));
+}
+
+#[test]
+fn sections_that_are_not_ours_are_rejected_in_their_place_and_leave_the_bundle() {
+    let own_transport = FIREFOX.replace("m=video 0", "m=video 9").replace("a=bundle-only\n", "");
+    let answer = answered(&own_transport);
+    let expected = [("audio", false, "0", 0), ("video", true, "1", 1), ("application", false, "2", 0)];
+    check_sections(&answer, "BUNDLE 1", &expected);
+    let video = &answer.media_descriptions[1];
+    assert!(fmtp_of(video, 126).unwrap().contains("profile-level-id=42e028"), "{video:?}");
+    assert!(video.has_attribute("end-of-candidates"));
+}
+
+#[test]
+fn a_section_whose_transport_we_need_is_answered_inactive() {
+    let answer = answered(FIREFOX);
+    let expected = [("audio", true, "0", 1), ("video", true, "1", 0), ("application", false, "2", 0)];
+    check_sections(&answer, "BUNDLE 0 1", &expected);
+    let audio = &answer.media_descriptions[0];
+    assert_eq!(audio.media_name.formats, ["109"]);
+    for key in ["inactive", "rtcp-mux", "ice-ufrag", "ice-pwd", "setup", "end-of-candidates"] {
+        assert!(audio.has_attribute(key), "{key}");
+    }
 }
 
 #[test]
