@@ -536,7 +536,7 @@ fn flags_go_before_keys_and_are_blamed_for_what_they_do() {
         &environment,
     )
     .unwrap();
-    assert_eq!(config.listen, "0.0.0.0:1".parse().unwrap());
+    assert_eq!(config.listen, "0.0.0.0:1".parse::<std::net::SocketAddr>().unwrap());
 }
 
 #[test]

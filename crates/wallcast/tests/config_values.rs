@@ -139,7 +139,7 @@ walls:
   plain:
 ",
     );
-    assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
+    assert_eq!(config.listen, "127.0.0.1:9000".parse::<std::net::SocketAddr>().unwrap());
     assert_eq!(config.rtsp.listen, None);
     assert!(matches!(config.auth, Auth::Open));
     assert_eq!(config.hosts, ["wall.local", "10.0.0.1", "::1"]);
@@ -190,7 +190,10 @@ fn urls_become_cameras_in_their_order_and_one_wall() {
     assert!(config.cameras.iter().all(|camera| camera.transport == Transport::Udp));
     assert_eq!((config.walls[0].name.as_str(), config.walls.len()), ("wall", 1));
     assert_eq!(config.walls[0].tiles, names);
-    assert_eq!((config.listen, config.rtsp.listen), ("127.0.0.1:8081".parse().unwrap(), None));
+    assert_eq!(
+        (config.listen, config.rtsp.listen),
+        ("127.0.0.1:8081".parse::<std::net::SocketAddr>().unwrap(), None)
+    );
 }
 
 #[test]
