@@ -1,4 +1,4 @@
-//! HTTP: the pages, WHEP, `/stats`, `/livez`. Which role a route needs stands here, beside the route.
+//! HTTP: the pages, WHEP, `/stats`, `/livez`. Which role each asks for is the table in [`guard::access`].
 
 pub mod guard;
 pub mod problem;
