@@ -10,6 +10,9 @@ use crate::record::Record;
 /// cannot keep up is noticed before its pictures are old.
 const CAPACITY: usize = 32;
 
+/// No picture of 16 megapixels needs more; what is larger is not a picture.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
 /// Video codecs that are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -54,11 +57,14 @@ pub(crate) fn queue(record: Arc<Record>) -> (Feeder, Receiver<AccessUnit>) {
 
 impl Feeder {
     pub(crate) fn feed(&mut self, unit: AccessUnit) {
-        if self.waiting_for_key == Some(unit.session) && !unit.key {
+        let session = unit.session;
+        if unit.data.len() > MAX_BYTES {
+            self.waiting_for_key = Some(session);
+        }
+        if self.waiting_for_key == Some(session) && (!unit.key || unit.data.len() > MAX_BYTES) {
             self.record.count_dropped();
             return;
         }
-        let session = unit.session;
         self.waiting_for_key = match self.units.try_send(unit) {
             Ok(()) => None,
             // Disconnected: the decode thread is gone because the camera is being stopped.
@@ -93,6 +99,16 @@ mod tests {
         feeder.feed(unit(1, 42, false));
         assert_eq!(numbers(&receiver), [41, 42]);
         assert_eq!(record.dropped(), 9);
+    }
+
+    #[test]
+    fn an_access_unit_of_more_than_8_mib_is_dropped_with_what_depends_on_it() {
+        let record = Record::for_tests();
+        let (mut feeder, receiver) = queue(record.clone());
+        feeder.feed(AccessUnit { data: vec![0; MAX_BYTES + 1], ..unit(1, 0, true) });
+        feeder.feed(unit(1, 1, false));
+        feeder.feed(unit(1, 2, true));
+        assert_eq!((numbers(&receiver), record.dropped()), (vec![2], 2));
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Record {
         self.inner.lock().session.first_and_last_decoded
     }
 
+    /// Whether this camera ever delivered a picture.
+    pub(crate) fn has_decoded(&self) -> bool {
+        self.counters.frames_decoded.load(Relaxed) > 0
+    }
+
     // What the decode thread tells.
 
     pub(crate) fn decoded(&self, session: u64, at: Moment, frame: Arc<Frame>, took: Duration) {

@@ -40,7 +40,6 @@ pub(crate) struct RtspSource {
     feeder: Feeder,
     /// One per camera: it knows the sessions whose TEARDOWN is not answered yet (C12).
     group: Arc<SessionGroup>,
-    login_has_worked: bool,
 }
 
 /// What SETUP is done for.
@@ -63,7 +62,7 @@ impl Source for RtspSource {
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let group = Arc::new(SessionGroup::default().named(config.name.clone()));
-        Self { config, record, feeder, group, login_has_worked: false }
+        Self { config, record, feeder, group }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -72,13 +71,13 @@ impl RtspSource {
     }
 
     /// Everything up to PLAY.
-    async fn open(&mut self) -> Result<(Demuxed, Video), Failure> {
+    async fn open(&self) -> Result<(Demuxed, Video), Failure> {
         let address = self.resolve().await?;
         let silent = |after| Failure::NoAnswer { address: address.clone(), after };
         let context = Context {
             address: &address,
             has_login: self.config.source.login().is_some(),
-            login_has_worked: self.login_has_worked,
+            login_has_worked: self.record.has_decoded(),
         };
         let failed = |step, error: retina::Error| {
             // One line: the rest are addresses and dumps of what the camera sent.
@@ -148,7 +147,6 @@ impl RtspSource {
                     // Frames came since the alarm was set: set it again. Not per frame, so that nothing per frame
                     // touches a timer.
                     let last_decoded = self.record.session_decoded().map(|(_, last)| last);
-                    self.login_has_worked |= last_decoded.is_some();
                     match watchdog.deadline(last_received, last_decoded) {
                         (deadline, failure) if deadline <= now() => return failure,
                         (deadline, _) => silence.as_mut().reset(deadline.into()),

@@ -44,6 +44,8 @@ pub(crate) enum After {
     Close,
     /// The connection stays, requests are answered, nothing is sent any more.
     Silence,
+    /// Bytes that are neither RTSP nor interleaved data.
+    Garbage,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +56,10 @@ pub(crate) struct Stream {
     pub(crate) parameters: Parameters,
     /// Milliseconds between pictures.
     pub(crate) every_ms: u64,
+    /// The picture to begin with.
+    pub(crate) first: usize,
+    /// Put an RTP packet that makes no sense before every picture.
+    pub(crate) bad_packets: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -67,12 +73,16 @@ pub(crate) const H264: Stream = Stream {
     is_h265: false,
     parameters: Parameters::InBand,
     every_ms: 20,
+    first: 0,
+    bad_packets: false,
 };
 pub(crate) const H265: Stream = Stream {
     bytes: include_bytes!("../fixtures/plain.h265"),
     is_h265: true,
     parameters: Parameters::InBand,
     every_ms: 20,
+    first: 0,
+    bad_packets: false,
 };
 
 impl Script {
@@ -172,6 +182,7 @@ async fn serve(mut connection: TcpStream, script: Script, log: Log) -> std::io::
                 match player.next_packets(script.after) {
                     Some(packets) => send(&mut connection, &path, packets).await?,
                     None if matches!(script.after, After::Close) => return Ok(()),
+                    None if matches!(script.after, After::Garbage) => connection.write_all(&[0x55; 64]).await?,
                     None => {}
                 }
                 continue;
@@ -329,7 +340,7 @@ impl Player {
         if stream.parameters == Parameters::InSdp {
             units.iter_mut().for_each(|unit| unit.retain(|nal| !is_parameter_set(nal)));
         }
-        Self { stream, units, sent: 0, sequence: 65_500 }
+        Self { stream, units, sent: stream.first, sequence: 65_500 }
     }
 
     /// The next picture; `None` after the last one.
@@ -340,15 +351,14 @@ impl Player {
         let unit = self.units[self.sent % self.units.len()].clone();
         let time = (self.sent as u32).wrapping_mul(3_600);
         self.sent += 1;
+        // NAL unit type 30 of RFC 6184 is not defined.
+        let bad =
+            if self.stream.bad_packets { Some(self.packet(time, true, &[0x7e, 1, 2, 3])) } else { None };
         let payloads: Vec<Vec<u8>> = unit.iter().flat_map(|nal| self.payloads(nal)).collect();
         let last = payloads.len() - 1;
-        Some(
-            payloads
-                .into_iter()
-                .enumerate()
-                .map(|(i, payload)| self.packet(time, i == last, &payload))
-                .collect(),
-        )
+        let good =
+            payloads.into_iter().enumerate().map(|(i, payload)| self.packet(time, i == last, &payload));
+        Some(bad.into_iter().chain(good).collect())
     }
 
     fn payloads(&self, nal: &[u8]) -> Vec<Vec<u8>> {
