@@ -12,12 +12,12 @@ const text = (/** @type {string} */ id, /** @type {string} */ value) => {
 
 text("name", name);
 player.addEventListener("stats", (event) => {
-  const stats = /** @type {CustomEvent<import("./wallcast-player.js").PlayerStats>} */ (event).detail;
+  const stats = /** @type {CustomEvent<import("./wallcast-player.js").PlayerStats | null>} */ (event).detail;
   const ms = (/** @type {number | null} */ value) => (value === null ? "–" : `${value.toFixed(0)} ms`);
-  text("fps", `${stats.fps.toFixed(1)} fps`);
-  text("size", stats.width ? `${stats.width}×${stats.height}` : "–");
-  text("bitrate", `${(stats.bitrate / 1e6).toFixed(1)} Mb/s`);
-  text("rtt", `round trip ${ms(stats.rttMs)}`);
-  text("buffer", `buffer ${ms(stats.bufferMs)}`);
-  text("lost", `${stats.lost} lost`);
+  text("fps", stats ? `${stats.fps.toFixed(1)} fps` : "–");
+  text("size", stats?.width ? `${stats.width}×${stats.height}` : "");
+  text("bitrate", stats ? `${(stats.bitrate / 1e6).toFixed(1)} Mb/s` : "");
+  text("rtt", stats ? `round trip ${ms(stats.rttMs)}` : "");
+  text("buffer", stats ? `buffer ${ms(stats.bufferMs)}` : "");
+  text("lost", stats ? `${stats.lost} lost` : "");
 });

@@ -5,7 +5,7 @@ import { WhepClient } from "./whep-client.js";
  * `<wallcast-player src="/whep/wall">`: plays a wall and keeps it playing. Set the property `token` before `src` if
  * the wall needs one. With the attribute `wake-lock` the display is kept from sleeping.
  *
- * Dispatches `stats`, once a second: a CustomEvent of {@link PlayerStats}.
+ * Dispatches `stats`, once a second: a CustomEvent of {@link PlayerStats}, or of null while there is no connection.
  *
  * @typedef {{ fps: number, width: number, height: number, bitrate: number, rttMs: number | null,
  *   bufferMs: number | null, lost: number }} PlayerStats
@@ -103,6 +103,7 @@ export class WallcastPlayer extends HTMLElement {
     const client = this.#client;
     if (client?.status.state !== "connected" || !client.connection) {
       this.#last = null;
+      this.#tell(null);
       return;
     }
     const report = await client.connection.getStats();
@@ -116,6 +117,11 @@ export class WallcastPlayer extends HTMLElement {
       client.restart("the picture stood still");
       return;
     }
+    this.#tell(stats);
+  }
+
+  /** @param {PlayerStats | null} stats */
+  #tell(stats) {
     this.dispatchEvent(new CustomEvent("stats", { detail: stats }));
   }
 

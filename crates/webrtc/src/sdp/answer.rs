@@ -56,13 +56,13 @@ fn finish(video: &mut MediaDescription, offered: Format, stream: ProfileLevelId)
     }
 }
 
-/// The section whose transport the bundle uses, when it is another one than ours, and ours is bundle-only: it has no
-/// transport of its own, and Chromium ends the whole bundle when the section it is tagged by is rejected.
+/// The section that tags the bundle, its transport being the bundle's, when it is another one than ours. Rejecting it
+/// would end the bundle for Chromium under `max-bundle`, and nothing in an offer tells that policy from others.
 fn tag_section(offer: &Offer) -> Option<usize> {
     let tag = offer.bundle_tag().filter(|tag| *tag != offer.mid())?;
     let index = offer.sections().iter().position(|section| value(section, "mid") == Some(tag))?;
-    let is_rtp = offer.sections()[index].media_name.protos.iter().any(|proto| proto == "RTP");
-    (is_rtp && offer.sections()[offer.video()].has_attribute("bundle-only")).then_some(index)
+    let name = &offer.sections()[index].media_name;
+    (name.port.value != 0 && name.protos.iter().any(|proto| proto == "RTP")).then_some(index)
 }
 
 /// Accepted without media flowing either way (RFC 3264 section 6.1); takes over the candidates of `video`, which

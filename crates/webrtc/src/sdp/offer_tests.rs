@@ -112,8 +112,7 @@ fn check_sections(answer: &SessionDescription, bundle: &str, expected: &[(&str, 
 
 #[test]
 fn sections_that_are_not_ours_are_rejected_in_their_place_and_leave_the_bundle() {
-    let own_transport = FIREFOX.replace("m=video 0", "m=video 9").replace("a=bundle-only\n", "");
-    let answer = answered(&own_transport);
+    let answer = answered(&FIREFOX.replace("BUNDLE 0 1 2", "BUNDLE 1 0 2"));
     let expected = [("audio", false, "0", 0), ("video", true, "1", 1), ("application", false, "2", 0)];
     check_sections(&answer, "BUNDLE 1", &expected);
     let video = &answer.media_descriptions[1];
