@@ -288,7 +288,10 @@ mod tests {
     fn mount() -> (Arc<Mount>, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
-        (Mount::new("wall", Box::new(move || drop(counter.fetch_add(1, Ordering::Relaxed)))), asked)
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        (Mount::new("wall", Box::new(count)), asked)
     }
 
     fn join(mount: &Arc<Mount>) -> Subscription {
