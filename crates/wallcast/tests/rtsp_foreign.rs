@@ -1,7 +1,7 @@
 //! Simulated cameras behind the RTSP server, read by programs that we did not write: FFmpeg and GStreamer. A
 //! program that is not installed is said and skipped.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, which say what they skip")]
 
 use std::{
     process::{Command, Output},

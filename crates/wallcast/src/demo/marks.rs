@@ -32,6 +32,8 @@ const FIRST_ROW: usize = 15;
 const BITS_A_ROW: usize = 24;
 const CELLS_A_ROW: usize = BITS_A_ROW + 2;
 const LEAST_CONTRAST: f64 = 48.0;
+/// So that no arithmetic on places can overflow.
+const LARGEST_SIDE: f64 = 65_536.0;
 const CRC_BITS: u32 = 12;
 const CRC_POLYNOMIAL: u64 = 0x80f;
 const CRC_START: u64 = 0xfff;
@@ -143,13 +145,14 @@ fn mean(luma: &[u8], stride: usize, area: PictureArea) -> Option<f64> {
 }
 
 fn samples(start: f64, length: f64) -> Option<std::ops::Range<usize>> {
-    let (first, end) = ((start - 0.5).ceil(), (start + length - 0.5).ceil());
-    let (first, end) = if end > first {
-        (first, end)
-    } else {
-        ((start + length / 2.0).floor(), (start + length / 2.0).floor() + 1.0)
-    };
-    (first >= 0.0 && end < 1e6).then(|| first as usize..end as usize)
+    let (mut first, mut end) = ((start - 0.5).ceil(), (start + length - 0.5).ceil());
+    if end <= first {
+        first = (start + length / 2.0).floor();
+        end = first + 1.0;
+    }
+    // Not a number is not within the bounds either.
+    let is_sane = first >= 0.0 && end <= LARGEST_SIDE;
+    is_sane.then_some(first as usize..end as usize)
 }
 
 fn encode(marks: Marks) -> u64 {

@@ -236,9 +236,9 @@ impl Mounts {
         removed.inspect(|mount| mount.close()).is_some()
     }
 
-    /// The mount of that name.
+    /// The mount of that name, unless it has been closed.
     pub fn get(&self, name: &str) -> Option<Arc<Mount>> {
-        self.0.read().get(name).cloned()
+        self.0.read().get(name).filter(|mount| !mount.stream.lock().closed).cloned()
     }
 
     /// Every mount, in the order of their names.

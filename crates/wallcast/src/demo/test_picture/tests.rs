@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests, which say what they skip")]
 
 use std::{path::Path, process::Command, time::Duration};
 
