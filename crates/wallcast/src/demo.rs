@@ -1,57 +1,146 @@
-//! `wallcast demo`: simulated cameras over real RTSP on loopback, and the wall that shows them.
+//! Simulated cameras: for `wallcast demo`, for tests, and for measuring.
+//!
+//! A simulated camera is a wall of one tile that shows a test picture: clock, encoder and pausing are the
+//! compositor's. It is served by the RTSP server like anything else, and what reads it cannot tell it from a
+//! camera. What time its picture was painted at can be read back from it: see [`marks`].
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod font;
+pub mod marks;
+mod painting;
+mod pattern;
+mod plan;
+mod test_picture;
 
-use crate::config::{self, Config, Overrides, Problems};
-use crate::pipeline::shown_address;
-use crate::rtsp::Mounts;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-const CAMERAS: usize = 4;
-/// Where the demo's configuration says it comes from, in messages.
-const ORIGIN: &str = "wallcast demo";
+use wallcast_compositor::{
+    Bitrate, CanvasSize, FrameRate, Layout, PictureView, StartError, TileSource, Wall, WallConfig, WallStats,
+};
 
-/// A demo that has not been started.
-pub struct Demo {
-    flags: Overrides,
-    server: Config,
+pub use plan::{Demo, DemoError};
+
+use crate::convert::{KeyFrameRequester, RtspSink};
+use crate::rtsp::Mount;
+use test_picture::TestPicture;
+
+const IDR_EVERY: Duration = Duration::from_secs(2);
+
+/// What a simulated camera is.
+#[derive(Debug, Clone, Copy)]
+pub struct CameraSpec {
+    number: u8,
+    /// The picture's size; 1280x720 by default.
+    pub size: CanvasSize,
+    /// Frames a second; 25 by default.
+    pub fps: FrameRate,
+    /// Bits a second; 2 Mb/s by default.
+    pub bitrate: Bitrate,
 }
 
-/// Why the demo did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// The demo's own configuration cannot be used.
-    #[error("{0}")]
-    Config(#[from] Problems),
+/// A number that the marks in the picture cannot carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("found a simulated camera number {0}, expected 1 to 15")]
+pub struct CameraNumberError(pub u8);
+
+impl CameraSpec {
+    /// A camera with the defaults. There are four different patterns; camera 5 has that of camera 1.
+    pub fn new(number: u8) -> Result<Self, CameraNumberError> {
+        if !(1..=marks::LARGEST_CAMERA).contains(&number) {
+            return Err(CameraNumberError(number));
+        }
+        Ok(Self {
+            number,
+            size: CanvasSize::new(1280, 720).expect("even and within the limits"),
+            fps: FrameRate::DEFAULT,
+            bitrate: Bitrate::new(2_000_000).expect("within the limits"),
+        })
+    }
+
+    /// The cameras of the demo: 1 to 4.
+    pub fn four() -> [Self; 4] {
+        [1, 2, 3, 4].map(|number| Self::new(number).expect("within 1 to 15"))
+    }
+
+    /// Burnt into the picture.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// `cam1`, …
+    pub fn name(&self) -> String {
+        format!("cam{}", self.number)
+    }
 }
 
-impl Demo {
-    /// Checks the flags.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them.
-    pub fn plan(flags: &Overrides) -> Result<Self, Problems> {
-        let placeholder = SocketAddr::from(([127, 0, 0, 1], 8554));
-        Ok(Self { flags: *flags, server: configuration(placeholder, flags)? })
+/// A running camera; dropping it ends its readers' sessions and joins its thread.
+#[derive(Debug)]
+pub struct SimulatedCamera {
+    mount: Arc<Mount>,
+    wall: Wall,
+}
+
+impl SimulatedCamera {
+    /// Starts the camera's thread. Nothing is painted or encoded before somebody reads [`Self::mount`].
+    pub fn start(spec: CameraSpec) -> Result<Self, StartError> {
+        let key_frames = KeyFrameRequester::default();
+        let mount = Mount::with_frame_rate(&spec.name(), f64::from(spec.fps.get()), key_frames.callback());
+        let layout = Layout::grid(spec.size, 1).expect("one tile fits every canvas");
+        let config = WallConfig {
+            name: spec.name(),
+            size: spec.size,
+            fps: spec.fps,
+            bitrate: spec.bitrate,
+            layout,
+            idr_every: IDR_EVERY,
+        };
+        let scene = Scene { picture: TestPicture::new(spec.number, spec.size), painted: 0 };
+        let wall = Wall::start(config, vec![Box::new(scene)], vec![Arc::new(RtspSink(Arc::clone(&mount)))])?;
+        key_frames.connect(wall.view());
+        Ok(Self { mount, wall })
     }
 
-    /// Where to listen and whom to let in.
-    pub fn server(&self) -> &Config {
-        &self.server
+    /// What to serve: add it to the server's mounts.
+    pub fn mount(&self) -> &Arc<Mount> {
+        &self.mount
     }
 
-    /// Starts the cameras as mounts of the RTSP server at `address`, and says how to read them.
-    ///
-    /// # Errors
-    /// A camera could not be started.
-    pub fn start(self, address: SocketAddr, _mounts: &Arc<Mounts>) -> Result<(Config, Vec<()>), DemoError> {
-        let address = SocketAddr::new(shown_address(address.ip()), address.port());
-        Ok((configuration(address, &self.flags)?, Vec::new()))
+    /// How its clock and its encoder are doing.
+    pub fn stats(&self, now: Instant) -> WallStats {
+        self.wall.view().stats(now)
+    }
+
+    /// Ends its readers' sessions and joins its thread.
+    pub fn stop(self) {
+        drop(self);
     }
 }
 
-fn configuration(rtsp: SocketAddr, flags: &Overrides) -> Result<Config, Problems> {
-    let cameras: String =
-        (1..=CAMERAS).map(|number| format!("  cam{number}: rtsp://{rtsp}/cam{number}\n")).collect();
-    config::parse(ORIGIN, &format!("cameras:\n{cameras}walls:\n  wall:\n    layout: columns\n"), flags)
+impl Drop for SimulatedCamera {
+    fn drop(&mut self) {
+        self.mount.close();
+    }
+}
+
+/// Paints a new picture for every tick.
+struct Scene {
+    picture: TestPicture,
+    painted: u64,
+}
+
+impl TileSource for Scene {
+    fn show(&mut self, _now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        self.picture.paint(SystemTime::now());
+        self.painted += 1;
+        let planes = self.picture.planes();
+        paint(Some(PictureView {
+            width: planes.width() as u32,
+            height: planes.height() as u32,
+            planes: [0, 1, 2].map(|plane| planes.plane(plane)),
+            strides: [0, 1, 2].map(|plane| planes.stride(plane)),
+            generation: self.painted,
+        }));
+    }
 }

@@ -14,7 +14,7 @@ mod requests;
 mod rtp;
 mod sdp;
 mod session;
-mod shared;
+mod state;
 mod target;
 mod transport;
 mod udp;
@@ -28,11 +28,11 @@ use tokio::{io::AsyncWriteExt, net::TcpListener, net::TcpStream};
 pub use auth::RtspLogin;
 pub use mount::{Mount, MountStats, Mounts, NameInUse};
 pub use reader::{ReaderStats, ReaderTransport};
-pub use shared::{Limits, RtspStats};
+pub use state::{Limits, RtspStats};
 
 use connection::Connection;
 use reply::Reply;
-use shared::{Shared, count};
+use state::{Shared, count};
 
 const BACKLOG: i32 = 128;
 /// When the process has no file left, accepting again at once would fail again at once.

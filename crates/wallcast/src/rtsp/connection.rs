@@ -12,6 +12,7 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use rtsp_types::{Message, ParseError, StatusCode};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -24,11 +25,16 @@ use super::{
     reply::Reply,
     requests::Client,
     rtp::HEADER_LEN,
-    shared::{Limits, Shared, Slot, count},
+    state::{Limits, Shared, Slot, count},
 };
 
+/// What the kernel holds for a client (it doubles the number): about a second of a wall. With more, a slow client
+/// would be shown the past.
+const SEND_BUFFER: usize = 256 << 10;
 /// A client that sends requests without reading answers is not read any further.
 const LARGEST_BACKLOG: usize = 256 << 10;
+
+const READ_AT_ONCE: usize = 2048;
 
 /// Why a connection ended; for the log only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +88,7 @@ impl Connection {
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         // A frame is written at once and must not wait for the acknowledgement of the one before.
         socket.set_nodelay(true)?;
+        SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER)?;
         let now = Instant::now();
         Ok(Self {
             client: Client::new(Arc::clone(&shared), from, local),
@@ -102,8 +109,9 @@ impl Connection {
             }
             let is_idle = self.output.is_empty();
             let reader = self.client.interleaved.as_ref().and_then(|own| own.session.reader()).cloned();
-            let deadline =
-                self.clocks.deadline(&self.shared.limits, is_idle, self.client.interleaved.is_some());
+            let plays = self.client.interleaved.as_ref().map(|own| own.session.is_playing());
+            let deadline = self.clocks.deadline(&self.shared.limits, is_idle, plays);
+            self.input.reserve(READ_AT_ONCE);
             let room = self.output.len() < LARGEST_BACKLOG;
             let (mut from_client, mut to_client) = self.socket.split();
             tokio::select! {
@@ -125,7 +133,7 @@ impl Connection {
                     Some(unit) => self.interleave(&unit),
                     None => return Closed::StreamEnded,
                 },
-                () = sleep_until(deadline.into()) => return Closed::TimedOut,
+                () = until(deadline) => return Closed::TimedOut,
             }
         }
     }
@@ -234,6 +242,13 @@ async fn next_unit(reader: Option<&Reader>) -> Option<Arc<Packets>> {
     }
 }
 
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The head of an interleaved packet (RFC 2326 section 10.12). Packets are far shorter than 64 KiB.
 fn frame(output: &mut Vec<u8>, channel: u8, length: usize) {
     output.extend_from_slice(&[b'$', channel]);
@@ -267,18 +282,17 @@ impl Output {
 }
 
 impl Clocks {
-    /// When to give up, whatever the client is waiting for or waited for.
-    fn deadline(&self, limits: &Limits, is_written: bool, has_session: bool) -> Instant {
-        let silent = match (self.has_asked, has_session) {
-            (false, _) => Some(self.heard + limits.message_within),
-            (true, false) => Some(self.heard + limits.idle),
-            // The stream itself tells whether the client is there.
-            (true, true) => None,
+    /// When to give up, whatever the client is waiting for or waited for. `plays` is `None` without a session.
+    fn deadline(&self, limits: &Limits, is_written: bool, plays: Option<bool>) -> Option<Instant> {
+        let silent = match plays {
+            _ if !self.has_asked => Some(self.heard + limits.message_within),
+            None => Some(self.heard + limits.idle),
+            Some(false) => Some(self.heard + limits.session_timeout),
+            // The stream itself tells whether the client is there: it stalls.
+            Some(true) => None,
         };
         let partial = self.partial_since.map(|since| since + limits.message_within);
         let stalled = (!is_written).then(|| self.progressed + limits.stalled);
-        // No deadline at all is one that comes too late to matter.
-        let far = Instant::now() + limits.idle;
-        [silent, partial, stalled].into_iter().flatten().min().unwrap_or(far)
+        [silent, partial, stalled].into_iter().flatten().min()
     }
 }

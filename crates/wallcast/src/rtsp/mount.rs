@@ -236,9 +236,9 @@ impl Mounts {
         removed.inspect(|mount| mount.close()).is_some()
     }
 
-    /// The mount of that name.
+    /// The mount of that name, unless it has been closed.
     pub fn get(&self, name: &str) -> Option<Arc<Mount>> {
-        self.0.read().get(name).cloned()
+        self.0.read().get(name).filter(|mount| !mount.stream.lock().closed).cloned()
     }
 
     /// Every mount, in the order of their names.
@@ -288,7 +288,10 @@ mod tests {
     fn mount() -> (Arc<Mount>, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
-        (Mount::new("wall", Box::new(move || drop(counter.fetch_add(1, Ordering::Relaxed)))), asked)
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        (Mount::new("wall", Box::new(count)), asked)
     }
 
     fn join(mount: &Arc<Mount>) -> Subscription {

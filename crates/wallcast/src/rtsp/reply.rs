@@ -44,11 +44,6 @@ impl Reply {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// Appends the answer to `output`.
     pub(super) fn write(&self, cseq: Option<&str>, output: &mut Vec<u8>) {
         let mut response = Response::builder(Version::V1_0, self.status);

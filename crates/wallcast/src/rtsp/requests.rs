@@ -19,7 +19,7 @@ use super::{
     reply::{METHODS, Reply},
     sdp,
     session::{FirstPacket, Session},
-    shared::{Shared, UdpHandle, count},
+    state::{Shared, UdpHandle, count},
     target,
     transport::{Agreed, choose},
     udp::{Command, Ports, UdpSession},

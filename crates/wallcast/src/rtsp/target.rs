@@ -65,5 +65,7 @@ mod tests {
     fn the_base_address_carries_no_login_and_no_query() {
         let url = Url::parse("rtsp://user:secret@10.0.0.1:8554/front%20yard?token=secret").unwrap();
         assert_eq!(base(&url, "front yard"), "rtsp://10.0.0.1:8554/front%20yard/");
+        let url = Url::parse("rtsp://[::1]:8554/wall").unwrap();
+        assert_eq!(base(&url, "wall"), "rtsp://[::1]:8554/wall/");
     }
 }

@@ -35,7 +35,8 @@ pub struct Limits {
     pub idle: Duration,
     /// A client whose connection takes no byte for so long is gone.
     pub stalled: Duration,
-    /// A UDP session ends when nothing is heard of its client for so long. SETUP announces it in whole seconds.
+    /// A session that does not play, or plays by UDP, ends when nothing is heard of its client for so long. SETUP
+    /// announces it in whole seconds.
     pub session_timeout: Duration,
     /// How long DESCRIBE waits for an idle stream's parameter sets.
     pub describe_within: Duration,
