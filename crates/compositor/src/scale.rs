@@ -8,13 +8,11 @@
 //! canvas. Two shortcuts give the very same numbers: equal sizes are copied, and reductions by 2 or 4 sideways and 1,
 //! 2, 4 or 8 downwards (the reference layout, and every 2x2 and 4x4 grid of 1080p cameras) are summed in whole numbers.
 //!
-//! **Why our own and not a library.** Measured in one run of `benches/compose.rs`, reference layout from four 1080p
-//! pictures: see `benches/README.md` for the figures. swscale (through FFmpeg, `area`) takes several times as long
-//! because it filters sideways first, over all source rows, into 15 bits. libyuv's box filter is as fast at exact
-//! halves but has no area filter between them (its `kFilterBox` below 2:1 is plain bilinear), which misses 45 dB.
-//! `fast_image_resize` wants planes it owns a description of and allocates its intermediate picture per size change;
-//! it was slower at every ratio that matters here. What is needed is two filters on one pixel format, so it is kept
-//! here, in one scalar and one AVX2 form that are bit-identical and tested to be.
+//! **Why our own and not a library.** Measured with `benches/compose.rs` and a sketch of the same four tiles, CPU ms a
+//! canvas: this 0.9; swscale's `area` through ffmpeg 3.1; the crate `fast_image_resize` with its box filter 6.8, without
+//! placing anything on a canvas; copying as many bytes 0.6. libyuv was ruled out by what it does: between 2:1 and 1:1 its
+//! box filter is plain bilinear, which is not an area filter. What is needed is two filters on one sample format, so they
+//! are kept here, in a scalar and an AVX2 form that are bit-identical and tested to be.
 
 #[allow(unsafe_code, reason = "AVX2 intrinsics, behind safe functions that check their slices")]
 #[cfg(target_arch = "x86_64")]

@@ -150,6 +150,8 @@ fn settings(config: EncoderConfig) -> api::EncoderConfig {
         .qp(QpRange::new(12, 51))
         // Left to skip, it may leave out a hundred pictures before it obeys a key frame request (openh264#1424).
         .skip_frames(false)
+        // Finding what stands still makes real footage 2.5 times cheaper and a third of the size, noise a little dearer.
+        .background_detection(true)
         .usage_type(UsageType::CameraVideoRealTime)
         .complexity(Complexity::Low)
         // The wall counts its own IDR period; one that the encoder chose by itself would be one too many.
