@@ -165,7 +165,7 @@ mod tests {
         Bench { feedback: Feedback::new(OURS, source, Arc::clone(&counters)), counters, asked, start }
     }
 
-    fn rtcp(now: Instant, packet: impl rtc::rtcp::Packet) -> TaggedPacket {
+    fn rtcp(now: Instant, packet: impl rtc::rtcp::Packet + 'static) -> TaggedPacket {
         let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(packet)]));
         TaggedPacket { now, transport: TransportContext::default(), message }
     }

@@ -7,7 +7,7 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, PPS, SPS, Viewer, Wall, on_loopback, peers, until};
+use common::{PATIENCE, PPS, SPS, Viewer, Wall, lossy_path, on_loopback, peers, until};
 use wallcast_webrtc::{OfferError, PeerState, PeersConfig};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,5 +165,22 @@ async fn the_answer_is_complete_and_reaches_this_machine_on_every_interface() {
     let candidates: Vec<_> = lines.iter().filter(|line| line.starts_with("a=candidate:")).collect();
     assert!(candidates.iter().any(|candidate| candidate.contains(" 127.0.0.1 ")), "{candidates:?}");
     assert!(candidates.iter().all(|candidate| candidate.split(' ').nth(1) == Some("1")), "{candidates:?}");
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_path_loses_is_reported_and_sent_again() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let viewer = Viewer::new().await;
+    let answer = peers.answer(&wall.source, &viewer.offer).await.unwrap();
+    let candidate = answer.sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
+    let port = candidate.split(' ').nth(5).unwrap();
+    let path = lossy_path(port.parse().unwrap(), 20).await;
+    viewer.accept(&answer.sdp.replace(&format!(" {port} "), &format!(" {path} "))).await;
+    until("losses are reported and made good", PATIENCE, || {
+        let stats = &peers.stats()[0];
+        stats.retransmitted > 10 && stats.packets_lost > 0 && stats.rtt_ms.is_some()
+    })
+    .await;
     peers.stop().await;
 }

@@ -12,6 +12,7 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use rtc_rtp::codec::h264::H264Packet;
 use rtc_rtp::packetizer::Depacketizer;
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use wallcast_webrtc::{Answer, OfferError, Peers, PeersConfig, ProfileLevelId, Source, SourceFrame};
@@ -250,4 +251,35 @@ impl Viewer {
         let track = self.track.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         track.write_rtcp(vec![Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc })]).await.unwrap();
     }
+}
+
+/// A way to the server's `port` that loses one media packet in `one_in` towards the viewer; where to send instead.
+pub async fn lossy_path(port: u16, one_in: u32) -> u16 {
+    let (front, back) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    back.connect(("127.0.0.1", port)).await.unwrap();
+    let address = front.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut viewer, mut media_packets) = (None, 0);
+        let (mut up, mut down) = ([0; 2048], [0; 2048]);
+        loop {
+            tokio::select! {
+                received = front.recv_from(&mut up) => {
+                    let Ok((len, from)) = received else { return };
+                    viewer = Some(from);
+                    let _ = back.send(&up[..len]).await;
+                }
+                received = back.recv(&mut down) => {
+                    let (Ok(len), Some(viewer)) = (received, viewer) else { continue };
+                    // RFC 7983 tells media from STUN and DTLS, RFC 5761 from RTCP.
+                    let is_media = (128..192).contains(&down[0]) && !(64..96).contains(&(down[1] & 0x7f));
+                    media_packets += u32::from(is_media);
+                    if !is_media || media_packets % one_in != 0 {
+                        let _ = front.send_to(&down[..len], viewer).await;
+                    }
+                }
+            }
+        }
+    });
+    address.port()
 }
