@@ -27,7 +27,7 @@ const IDR_EVERY: Duration = Duration::from_secs(4);
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A camera's thread or session could not be started.
-    #[error("camera {camera}: {source}")]
+    #[error("cannot start the camera {camera}")]
     Camera {
         /// The camera's name.
         camera: String,
@@ -35,18 +35,18 @@ pub enum BuildError {
         source: wallcast_ingest::StartError,
     },
     /// A wall's encoder or thread could not be started.
-    #[error("wall {wall}: {source}")]
+    #[error("cannot start the wall {wall}")]
     Wall {
         /// The wall's name.
         wall: String,
         /// What was in the way.
-        source: wallcast_compositor::StartError,
+        source: Box<wallcast_compositor::StartError>,
     },
     /// WebRTC could not be set up.
-    #[error("webrtc: {0}")]
+    #[error("cannot serve WebRTC")]
     WebRtc(#[from] wallcast_webrtc::BindError),
     /// Two walls, or a wall and a simulated camera, want the same name over RTSP.
-    #[error("rtsp: {0}")]
+    #[error("cannot serve a wall over RTSP")]
     Rtsp(#[from] NameInUse),
 }
 
@@ -200,7 +200,7 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
         idr_every: IDR_EVERY,
     };
     let wall = Wall::start(config, sources, sinks)
-        .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source })?;
+        .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
     key_frames.connect(wall.view());
     let output = WallOutput { view: wall.view(), source, mount, tiles, black_after: entry.black_after };
     Ok(RunningWall { wall, output })
