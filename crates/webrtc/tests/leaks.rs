@@ -26,7 +26,7 @@ async fn join_and_leave(peers: &wallcast_webrtc::Peers, wall: &Wall, number: usi
     }
     let (mut viewer, answer) = Viewer::watch(peers, &wall.source).await.unwrap();
     assert!(viewer.frame().await.is_key());
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         assert!(peers.close(&answer.id).await);
     }
     viewer.connection.close().await.unwrap();
