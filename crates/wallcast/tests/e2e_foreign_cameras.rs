@@ -6,7 +6,7 @@ mod common;
 
 use common::camera::{self, Camera};
 use common::wallcast::{Wallcast, config_file};
-use common::watch::{Area, COLUMNS, Watch};
+use common::watch::{Area, COLUMNS, Sample, Watch};
 use common::{footage, wait_until};
 use std::thread::sleep;
 use std::time::Duration;
@@ -55,21 +55,19 @@ walls: {{ wall: {{ layout: grid, tiles: [yard] }} }}
     assert!((fps / expected.fps - 1.0).abs() < 0.04, "found {fps} fps, expected {}: {camera}", expected.fps);
     assert_eq!(camera["decode_errors"], 0, "{camera}");
     assert_eq!(camera["reconnects"], 0, "{camera}");
-    let wall = wallcast.number("/walls/wall/fps");
-    assert!(wall >= 24.5, "the wall has {wall} fps");
     watch
 }
 
-/// The picture on the wall is the pattern of camera number 3.
+/// The picture on the wall is the pattern of camera number 3: its colour has survived two encodings, and the bar moves.
 fn shows_the_pattern(watch: &Watch) {
     let sample = *watch.samples(0).last().unwrap();
-    // The white bar, an eighth of the picture, pulls both toward 128.
-    let (cb, cr) = (128.0 + (THIRD.0 - 128.0) * 0.875, 128.0 + (THIRD.1 - 128.0) * 0.875);
-    assert!(
-        (sample.cb - cb).abs() < 8.0 && (sample.cr - cr).abs() < 8.0,
-        "expected ({cb}, {cr}): {sample:?}"
-    );
-    assert!(sample.moves(), "{sample:?}");
+    assert!(is_background(&sample, THIRD), "expected {THIRD:?}: {sample:?}");
+    assert!(watch.newest(0, Duration::from_secs(1)).iter().any(Sample::moves), "{sample:?}");
+}
+
+/// The bar is white, so that it changes luma alone.
+fn is_background(sample: &Sample, (cb, cr): (f64, f64)) -> bool {
+    (sample.cb - cb).abs() < 4.0 && (sample.cr - cr).abs() < 4.0
 }
 
 #[test]
@@ -178,19 +176,15 @@ walls: {{ wall: {{ layout: columns, tiles: [a, b, c, d] }} }}
         Area { y: tile.y + tile.height / 2 - 60, height: 120, ..tile }
     });
     let watch = Watch::start(test, &format!("{}/wall", wallcast.rtsp), &middles);
-    for (tile, (cb, cr)) in
-        [(90.0, 210.0), (60.0, 60.0), (200.0, 110.0), (150.0, 170.0)].into_iter().enumerate()
-    {
-        let (cb, cr) = (128.0 + (cb - 128.0) * 0.875, 128.0 + (cr - 128.0) * 0.875);
+    for (tile, background) in [(90.0, 210.0), (60.0, 60.0), THIRD, (150.0, 170.0)].into_iter().enumerate() {
         wait_until(&format!("camera {} in its tile, moving", tile + 1), Duration::from_secs(15), || {
             let samples = watch.newest(tile, Duration::from_secs(1));
-            let right =
-                |s: &common::watch::Sample| (s.cb - cb).abs() < 12.0 && (s.cr - cr).abs() < 12.0 && s.moves();
-            let fitting = samples.iter().filter(|sample| right(sample)).count();
+            let right = |sample: &&Sample| is_background(sample, background) && sample.moves();
+            let fitting = samples.iter().filter(right).count();
             if samples.len() > 20 && fitting * 10 >= samples.len() * 9 {
                 Ok(())
             } else {
-                Err(format!("expected ({cb}, {cr}): {:?}", samples.last()))
+                Err(format!("expected {background:?}: {:?}", samples.last()))
             }
         });
     }

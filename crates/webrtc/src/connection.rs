@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
-use rtc::peer_connection::transport::RTCDtlsTransportState;
+use rtc::peer_connection::transport::{RTCDtlsRole, RTCDtlsTransportState};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
@@ -74,8 +74,13 @@ impl Connection {
         let mut media_engine = media_engine(offer)?;
         let registry = configure_nack(Registry::new(), &mut media_engine);
         let registry = configure_rtcp_reports(registry).with(Slot::from(feedback::SLOT), feedback);
-        let settings =
-            SettingEngineBuilder::new().with_multicast_dns_mode(MulticastDnsMode::Disabled).build();
+        // Browsers begin the handshake the moment ICE is through and repeat lost flights after 50 ms; begun by us it took
+        // 130 ms longer in Chromium.
+        let role = if offer.waits_for_dtls() { RTCDtlsRole::Client } else { RTCDtlsRole::Server };
+        let settings = SettingEngineBuilder::new()
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+            .with_answering_dtls_role(role)
+            .build();
         let (link_sender, link) = watch::channel(Link::Checking);
         let (gathered_sender, mut gathered) = watch::channel(false);
         let events = Arc::new(Events { link: link_sender, gathered: gathered_sender });

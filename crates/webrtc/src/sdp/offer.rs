@@ -107,6 +107,11 @@ impl Offer {
         self.bundle_tag.as_deref()
     }
 
+    /// The viewer insists on being the DTLS server (RFC 8842); all others let us choose.
+    pub(crate) fn waits_for_dtls(&self) -> bool {
+        self.transport_attribute("setup") == Some("passive")
+    }
+
     /// The offer as if it had asked for nothing but our stream: one recvonly section, one format and its RTX, the
     /// extensions we write, the candidates that can be dialled.
     pub(crate) fn reduced(&self) -> SessionDescription {

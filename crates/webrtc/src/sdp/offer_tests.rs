@@ -72,6 +72,12 @@ fn the_reduced_offer_has_one_section_and_only_candidates_that_can_be_dialled() {
 }
 
 #[test]
+fn the_viewer_begins_the_handshake_unless_it_waits_for_us() {
+    assert!(!parse(CHROMIUM).waits_for_dtls());
+    assert!(parse(&CHROMIUM.replace("setup:actpass", "setup:passive")).waits_for_dtls());
+}
+
+#[test]
 fn more_than_32_candidates_are_not_handed_on() {
     let many: String =
         (0..100).map(|i| format!("a=candidate:{i} 1 udp 1 192.0.2.1 {} typ host\r\n", 1000 + i)).collect();
