@@ -74,25 +74,31 @@ export function longestGap(frames, from) {
 }
 
 /**
- * The picture as it is now, scaled to nothing: `{width, height, data}` of an `ImageData`, RGBA.
+ * Rectangles of the picture as it is now, each `{width, height, rgba}`. All of one frame, and no more than is asked for: the page
+ * must have time left to play.
  * @param {import('playwright-core').ElementHandle} video
+ * @param {{x: number, y: number, width: number, height: number}[]} areas in pixels of the video
  */
-export async function pixels(video) {
-  const { width, height, base64 } = await video.evaluate(async (element) => {
-    const [width, height] = [element.videoWidth, element.videoHeight];
-    const canvas = new OffscreenCanvas(width, height);
+export async function pixels(video, areas) {
+  const pictures = await video.evaluate(async (element, areas) => {
+    const canvas = new OffscreenCanvas(element.videoWidth, element.videoHeight);
     const context = canvas.getContext('2d', { willReadFrequently: true });
-    context.drawImage(element, 0, 0);
-    const { data } = context.getImageData(0, 0, width, height);
-    // Luma is all that is asked for; a quarter of the bytes to hand over.
-    const luma = new Uint8Array(width * height);
-    for (let n = 0; n < luma.length; n++) luma[n] = (54 * data[4 * n] + 183 * data[4 * n + 1] + 19 * data[4 * n + 2]) >> 8;
-    const reader = new FileReader();
-    const url = await new Promise((resolve) => {
-      reader.onload = () => resolve(reader.result);
-      reader.readAsDataURL(new Blob([luma]));
+    const frame = await createImageBitmap(element);
+    const base64 = (bytes) =>
+      new Promise((resolve) => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+        reader.readAsDataURL(new Blob([bytes]));
+      });
+    const pictures = areas.map(({ x, y, width, height }) => {
+      context.drawImage(frame, x, y, width, height, x, y, width, height);
+      return context.getImageData(x, y, width, height).data;
     });
-    return { width, height, base64: url.slice(url.indexOf(',') + 1) };
+    frame.close();
+    return Promise.all(pictures.map(base64));
+  }, areas);
+  return pictures.map((base64, n) => {
+    const { width, height } = areas[n];
+    return { width, height, rgba: new Uint8ClampedArray(Buffer.from(base64, 'base64')) };
   });
-  return { width, height, luma: new Uint8Array(Buffer.from(base64, 'base64')) };
 }

@@ -78,7 +78,7 @@ fn a_tile_outside_the_canvas_says_where_and_how_large_the_canvas_is() {
     is_refused(
         "tile_outside",
         "cameras: { left: rtsp://192.168.8.101/live }\nwalls:\n  wall:\n    layout:\n      - { camera: left, x: 1600, y: 0, width: 480, height: 1080 }\n",
-        &["1600", "1920x1080"],
+        &["wall.yaml:5", "layout[0]", "2080", "1920"],
     );
 }
 
