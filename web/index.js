@@ -1,9 +1,9 @@
 // @ts-check
 import "./wallcast-player.js";
-import { play, takeTokenFromAddress, wallName } from "./page.js";
+import { play, tokenFromAddress, wallName } from "./page.js";
 
 const name = wallName();
-const player = play(name, takeTokenFromAddress());
+const player = play(name, tokenFromAddress());
 
 const text = (/** @type {string} */ id, /** @type {string} */ value) => {
   const element = document.getElementById(id);

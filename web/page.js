@@ -13,23 +13,12 @@ export function whepAddress(name) {
   return `/whep/${encodeURIComponent(name)}`;
 }
 
-/** The token of the page's own address, or null. */
+/**
+ * The token of the page's own address, or null. It stays there: the page itself needs it at every reload, a display
+ * that nobody touches most of all. Referrers never carry it (`Referrer-Policy: no-referrer`).
+ */
 export function tokenFromAddress() {
   return new URLSearchParams(location.search).get("token");
-}
-
-/**
- * The same, but not left where people look: it is taken out of the address shown and kept for reloads of this tab.
- */
-export function takeTokenFromAddress() {
-  const key = "wallcast-token";
-  const address = new URL(location.href);
-  const token = address.searchParams.get("token");
-  if (token === null) return sessionStorage.getItem(key);
-  sessionStorage.setItem(key, token);
-  address.searchParams.delete("token");
-  history.replaceState(history.state, "", address);
-  return token;
 }
 
 /**

@@ -10,15 +10,11 @@ mod stats;
 mod whep;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 
 use crate::http::problem::Problem;
 use crate::pipeline::Running;
-
-/// An SDP offer, or any other body a route takes today, is at most this large.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What every handler reads.
 #[derive(Clone)]
@@ -42,6 +38,5 @@ pub fn router(running: Running) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "a method that this page does not take", "another")
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(Shared { running })
 }

@@ -1,9 +1,12 @@
 //! WHEP (draft-ietf-wish-whep; the HTTP rules are RFC 9725's): an offer in, an answer out, a session to delete.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use wallcast_webrtc::{OfferError, SessionId};
 
 use crate::http::Shared;
@@ -11,13 +14,17 @@ use crate::http::problem::Problem;
 
 /// Seconds after which a client that found the house full should ask again.
 const RETRY_AFTER_SECONDS: u64 = 10;
+/// An offer is a few KiB; a browser's largest is below 20.
+const MAX_OFFER_BYTES: usize = 64 * 1024;
+const MAX_FORGOTTEN_BYTES: usize = 1024 * 1024;
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// `POST /whep/{name}`: 201 with the answer and the session's address.
 pub(super) async fn create(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let Some(wall) = shared.running.wall(&name) else {
         let known: Vec<&str> = shared.running.walls.iter().map(|wall| wall.view.name()).collect();
@@ -31,11 +38,15 @@ pub(super) async fn create(
     if let Err(problem) = require_sdp(&headers) {
         return problem.into_response();
     }
-    let Ok(offer) = std::str::from_utf8(&body) else {
-        return Problem::new(StatusCode::BAD_REQUEST, "bytes that are not UTF-8", "an SDP offer")
-            .into_response();
+    let offer = match tokio::time::timeout(READ_WITHIN, read_offer(body)).await {
+        Ok(Ok(offer)) => offer,
+        Ok(Err(problem)) => return problem.into_response(),
+        Err(_) => {
+            let found = "a body that was not complete in time";
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, found, "an SDP offer").into_response();
+        }
     };
-    match shared.running.peers.answer(&wall.source, offer).await {
+    match shared.running.peers.answer(&wall.source, &offer).await {
         Ok(answer) => {
             let location = format!("/whep/{}/{}", path_segment(&name), answer.id);
             // Of the description, not of the session: the id in `Location` is a secret, and an ETag is not.
@@ -79,6 +90,28 @@ fn require_sdp(headers: &HeaderMap) -> Result<(), Problem> {
         format!("the content type {found:?}"),
         "application/sdp",
     ))
+}
+
+/// The whole body as text. Of one that is too large the rest is read and forgotten, within reason: a client that is cut
+/// off while it still writes sees a broken connection instead of the answer.
+async fn read_offer(body: Body) -> Result<String, Problem> {
+    let mut chunks = body.into_data_stream();
+    let (mut offer, mut length) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "a body cut short", "an SDP offer"))?;
+        length += chunk.len();
+        if length <= MAX_OFFER_BYTES {
+            offer.extend_from_slice(&chunk);
+        } else if length > MAX_FORGOTTEN_BYTES {
+            break;
+        }
+    }
+    if length > MAX_OFFER_BYTES {
+        let expected = format!("an SDP offer of at most {MAX_OFFER_BYTES} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a larger body", expected));
+    }
+    String::from_utf8(offer)
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "bytes that are not UTF-8", "an SDP offer"))
 }
 
 /// The one place where a refused offer becomes an answer; what a stranger reads differs from what the log says.
