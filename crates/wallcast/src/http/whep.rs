@@ -98,7 +98,8 @@ async fn read_offer(body: Body) -> Result<String, Problem> {
     let mut chunks = body.into_data_stream();
     let (mut offer, mut length) = (Vec::new(), 0);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "a body cut short", "an SDP offer"))?;
+        let chunk =
+            chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "a body cut short", "an SDP offer"))?;
         length += chunk.len();
         if length <= MAX_OFFER_BYTES {
             offer.extend_from_slice(&chunk);
