@@ -61,17 +61,21 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     let guard = Guard::new(http_address, &config.hosts, Arc::new(Authenticator::new(config.auth.clone())));
     let router = guard.protect(http::router(pipeline.running()));
     let stop_http = CancellationToken::new();
-    let server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));
+    let mut server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));
 
     announce(http_address, rtsp_address);
-    stop.cancelled().await;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        // A process that nobody can reach is better started again by whoever watches over it.
+        ended = &mut server => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
+    }
 
     let drain = async {
         stop_http.cancel();
-        if server.await.is_err() {
+        let (ended, ()) = tokio::join!(server, pipeline.stop());
+        if ended.is_err() {
             tracing::error!("the HTTP server panicked");
         }
-        pipeline.stop().await;
         // After the pipeline: the demo's cameras are read over this server, and are told TEARDOWN like any other.
         drop(simulated);
         if let Some(rtsp) = rtsp {

@@ -54,7 +54,7 @@ pub struct Config {
 /// `webrtc:`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebRtcConfig {
-    /// UDP address of every viewer's media.
+    /// Address of the viewers' media. Its port is not used yet: every viewer has a socket of its own.
     pub listen: SocketAddr,
 }
 

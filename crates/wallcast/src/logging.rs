@@ -2,40 +2,47 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::Directive;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The variable that holds the filter.
 pub const FILTER_VARIABLE: &str = "WALLCAST_LOG";
 const DEFAULT_FILTER: &str =
     "warn,wallcast=info,wallcast_ingest=info,wallcast_compositor=info,wallcast_webrtc=info";
 
-/// Libraries that never log, whatever the filter says: at their lower levels they write whole messages, and in those
-/// stand a camera's credentials, the query of its URL, or a viewer's ICE password.
-const SILENCED: &[&str] =
-    &["retina=off", "rtc_ice=warn", "rtc_stun=warn", "rtc_sdp=warn", "rtc=warn", "webrtc=warn"];
+/// Libraries whose lower levels write whole messages, with a viewer's ICE password or the token of a request in them.
+const WARNINGS_ONLY: &[&str] = &["rtc", "webrtc", "hyper", "ureq"];
 
 /// Starts logging; called once, first.
 pub fn init() {
     let wanted = std::env::var(FILTER_VARIABLE).ok();
-    let (mut filter, unreadable) = match wanted.as_deref().map(EnvFilter::try_new) {
+    let (filter, unreadable) = match wanted.as_deref().map(EnvFilter::try_new) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
         None => (EnvFilter::new(DEFAULT_FILTER), None),
     };
-    for directive in SILENCED {
-        if let Ok(directive) = directive.parse::<Directive>() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // Escape sequences are for people, not for files and journals.
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    // A filter of its own: a directive of the user's that names a module would win over one of ours in his filter.
+    tracing_subscriber::registry().with(filter_fn(may_be_shown)).with(filter).with(lines).init();
     if let Some(error) = unreadable {
         tracing::warn!(%error, "{FILTER_VARIABLE} could not be read; using {DEFAULT_FILTER:?}");
     }
+}
+
+/// Whether what a target writes at a level is free of secrets, whatever the user's filter asks for.
+fn may_be_shown(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let is_of = |library: &&str| {
+        target.strip_prefix(*library).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_']))
+    };
+    let is_silent = wallcast_ingest::QUIET_LOG_TARGETS.iter().any(is_of);
+    let is_quiet = WARNINGS_ONLY.iter().any(is_of);
+    !is_silent && (!is_quiet || *metadata.level() <= Level::WARN)
 }

@@ -91,8 +91,9 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert!(tokens[0].roles().allow(Role::View) && !tokens[0].roles().allow(Role::Admin));
     assert_eq!(config.hosts, ["wall.example.org"]);
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("cameras.yard.substream: read, not used yet"), "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("webrtc.listen: the port is not used yet"), "{warnings:?}");
+    assert!(warnings[1].contains("cameras.yard.substream: read, not used yet"), "{warnings:?}");
 }
 
 #[test]

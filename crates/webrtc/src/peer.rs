@@ -1,9 +1,11 @@
 //! One viewer's life: answer, connect or give up, send frames, end. One task; the only one that closes its connection.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures::FutureExt;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +78,10 @@ impl Peer {
             let why = tokio::select! {
                 biased;
                 () = self.closing.cancelled() => "closed by us",
-                why = self.serve(&connection, &mut track, ice_timeout) => why,
+                // The connection has to be closed after a panic too: dropping it does not stop its driver.
+                ended = AssertUnwindSafe(self.serve(&connection, &mut track, ice_timeout)).catch_unwind() => {
+                    ended.unwrap_or("its task panicked")
+                }
             };
             tracing::info!(id = self.id.label(), source = self.source.name(), why, "viewer gone");
         }

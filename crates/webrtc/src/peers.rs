@@ -68,8 +68,8 @@ pub struct Peers {
 type Table = Mutex<HashMap<SessionId, Arc<Peer>>>;
 
 impl Peers {
-    /// How long [`Peers::stop`] and [`Peers::close`] wait for peers to take their leave.
-    const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+    /// How long [`Peers::stop`] waits for peers to take their leave: the process has cameras to say goodbye to as well.
+    const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
     /// Peers live on `runtime`. Tries every address of the configuration, so that one which this machine does not have
     /// is found at the start and not by the first viewer.
@@ -110,8 +110,9 @@ impl Peers {
     pub async fn close(&self, id: &SessionId) -> bool {
         let Some(peer) = self.table.lock().get(id).cloned() else { return false };
         peer.closing.cancel();
-        // The bound is for a library that hangs; the peer ends all the same.
-        tokio::time::timeout(Self::STOP_TIMEOUT, peer.closed.cancelled()).await.is_ok()
+        // The bound is for a library that hangs; the session has ended all the same.
+        let _hanging = tokio::time::timeout(Self::STOP_TIMEOUT, peer.closed.cancelled()).await;
+        true
     }
 
     /// Every peer, in no order.
@@ -120,7 +121,7 @@ impl Peers {
         self.table.lock().values().map(|peer| peer.stats(now)).collect()
     }
 
-    /// Admits nobody any more and ends every peer, within two seconds.
+    /// Admits nobody any more and ends every peer, within a second.
     pub async fn stop(&self) {
         self.closing.cancel();
         let leaving: Vec<_> = self.table.lock().values().cloned().collect();
@@ -135,6 +136,9 @@ impl Peers {
     }
 
     fn admit(&self, id: SessionId, peer: &Arc<Peer>) -> Result<Seat, OfferError> {
+        if self.closing.is_cancelled() {
+            return Err(OfferError::Internal("the server is stopping".to_owned()));
+        }
         let mut table = self.table.lock();
         if table.len() >= self.config.max_peers {
             return Err(OfferError::Full { max_peers: self.config.max_peers });

@@ -49,7 +49,7 @@ pub(super) async fn create(
     match shared.running.peers.answer(&wall.source, &offer).await {
         Ok(answer) => {
             let location = format!("/whep/{}/{}", path_segment(&name), answer.id);
-            // Of the description, not of the session: the id in `Location` is a secret, and an ETag is not.
+            // Not the whole id: knowing that is the right to end the session.
             let etag = format!("\"{}\"", answer.id.label());
             (
                 StatusCode::CREATED,
