@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Authenticator};
-use crate::config::Config;
+use crate::config::{Config, WallEntry};
 use crate::demo::Demo;
 use crate::http::guard::Guard;
 use crate::http::{self, serve};
@@ -38,7 +38,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     };
 
     let listener = serve::bind(config.listen)
-        .with_context(|| format!("cannot listen for HTTP on {}; another address: --listen", config.listen))?;
+        .map_err(|error| choose_another(error, "--listen ADDRESS:PORT, or `listen:` in the configuration"))?;
     let http_address = listener.local_addr().context("the HTTP listener has no address")?;
     let mounts = Mounts::new();
     let rtsp = config.rtsp.listen.map(|address| listen_rtsp(address, &mounts, &config.auth)).transpose()?;
@@ -63,7 +63,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     let stop_http = CancellationToken::new();
     let mut server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));
 
-    announce(http_address, rtsp_address);
+    announce(http_address, rtsp_address, &config.walls);
     tokio::select! {
         () = stop.cancelled() => {}
         // A process that nobody can reach is better started again by whoever watches over it.
@@ -84,7 +84,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     };
     let started = Instant::now();
     match tokio::time::timeout(shutdown::DRAIN_DEADLINE, drain).await {
-        Ok(()) => tracing::info!(seconds = started.elapsed().as_secs_f32(), "stopped"),
+        Ok(()) => tracing::info!("stopped within {:.1} s", started.elapsed().as_secs_f32()),
         Err(_) => {
             tracing::warn!("stopped, although not everything had ended within {:?}", shutdown::DRAIN_DEADLINE)
         }
@@ -100,16 +100,39 @@ fn listen_rtsp(address: SocketAddr, mounts: &Arc<Mounts>, auth: &Auth) -> anyhow
         .filter(|token| token.roles().allow(crate::auth::Role::View))
         .map(|token| RtspLogin { user: token.name().to_owned(), password: token.secret().to_owned() })
         .collect();
-    RtspServer::bind(address, Arc::clone(mounts), logins).context("another address: --rtsp-listen")
+    RtspServer::bind(address, Arc::clone(mounts), logins).map_err(|error| {
+        choose_another(error, "--rtsp-listen ADDRESS:PORT, or `rtsp: { listen: … }` in the configuration")
+    })
 }
 
-/// The one line that people and programs wait for.
-fn announce(http: SocketAddr, rtsp: Option<SocketAddr>) {
+/// The cause first, then what to do about it.
+fn choose_another(error: impl std::error::Error + Send + Sync + 'static, how: &str) -> anyhow::Error {
+    anyhow::anyhow!("{:#}; choose another with {how}", anyhow::Error::new(error))
+}
+
+/// The line that programs wait for, and below it what people open: a line a wall.
+fn announce(http: SocketAddr, rtsp: Option<SocketAddr>, walls: &[WallEntry]) {
     let shown = |address: SocketAddr| SocketAddr::new(shown_address(address.ip()), address.port());
-    let mut line = format!("wallcast is ready: http://{}/", shown(http));
+    let mut text = format!("wallcast is ready: http://{}/", shown(http));
     if let Some(rtsp) = rtsp {
-        line.push_str(&format!("  rtsp://{}/", shown(rtsp)));
+        text.push_str(&format!("  rtsp://{}/", shown(rtsp)));
+    }
+    for wall in walls {
+        let name = wall.name.replace(' ', "%20");
+        text.push_str(&format!("\n  {}: http://{}/wall/{name}", wall.name, shown(http)));
+        if let Some(rtsp) = rtsp {
+            text.push_str(&format!("  rtsp://{}/{name}", shown(rtsp)));
+        }
+    }
+    if http.ip().is_unspecified() {
+        let elsewhere = wallcast_webrtc::host_addresses(&[http.ip()]);
+        for address in elsewhere.into_iter().filter(|address| !address.is_loopback()) {
+            text.push_str(&format!(
+                "\n  from other machines: http://{}/",
+                SocketAddr::new(address, http.port())
+            ));
+        }
     }
     let mut stdout = std::io::stdout();
-    let _closed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    let _closed = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
 }

@@ -10,7 +10,7 @@ mod stats;
 mod whep;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, post};
 
 use crate::http::problem::Problem;
@@ -32,11 +32,20 @@ pub fn router(running: Running) -> Router {
         .route("/whep/{name}/{session}", delete(whep::delete))
         .route("/stats", get(stats::stats))
         .route("/livez", get(health::livez))
-        .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "no such page", "one of those in the README")
-        })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "a method that this page does not take", "another")
-        })
+        .fallback(no_such_page)
+        .method_not_allowed_fallback(no_such_method)
         .with_state(Shared { running })
+}
+
+async fn no_such_page(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("{method} {:?}", uri.path()),
+        "GET / , /wall/{name}, /stats or /livez, or POST /whep/{name}",
+    )
+}
+
+/// What the page does take is in the answer's `Allow`.
+async fn no_such_method(method: Method) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("the method {method}"), "one that `Allow` lists")
 }

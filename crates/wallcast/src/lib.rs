@@ -5,6 +5,7 @@
 pub mod app;
 pub mod auth;
 pub mod cli;
+mod client;
 pub mod config;
 pub mod convert;
 pub mod demo;

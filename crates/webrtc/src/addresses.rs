@@ -7,7 +7,7 @@ use rtc::shared::ifaces::ifaces;
 /// The addresses to bind for `configured`: `0.0.0.0` and `::` stand for every interface of their family, loopback
 /// among them, because a viewer on this machine must connect with and without a network. The library's own expansion
 /// leaves loopback out. Link-local addresses are left out: without a scope they mean nothing to the other side.
-pub(crate) fn host_addresses(configured: &[IpAddr]) -> Vec<IpAddr> {
+pub fn host_addresses(configured: &[IpAddr]) -> Vec<IpAddr> {
     let interfaces =
         || ifaces().unwrap_or_default().into_iter().filter_map(|interface| Some(interface.addr?.ip()));
     expand(configured, interfaces)

@@ -24,6 +24,7 @@ mod source;
 mod stats;
 mod track;
 
+pub use addresses::host_addresses;
 pub use error::OfferError;
 pub use peers::{Answer, BindError, Peers, PeersConfig};
 pub use profile::ProfileLevelId;

@@ -4,8 +4,10 @@
 //! Loopback is never slowed: behind a reverse proxy everybody comes from there, and one guesser would lock out all.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::client::network;
 
 const BURST: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(2);
@@ -40,14 +42,6 @@ impl Brake {
         }
         let until = self.debts.entry(key).or_insert(now);
         *until = (*until).max(now) + PAUSE;
-    }
-}
-
-/// Somebody with IPv6 has a /64 to himself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The accept loop: HTTP/1.1 connections with a deadline for the request's head and a cap per address.
 //!
-//! `axum::serve` has neither (failures P2, P8): a client that sends its headers a byte a minute, or an `accept` that
-//! fails because descriptors ran out, must not take the page away from everybody else.
+//! `axum::serve` has neither: a client that sends its headers a byte a minute or does not read its answers, or an
+//! `accept` that fails because descriptors ran out, must not take the page away from everybody else.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,18 +15,47 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, ServiceExt};
+
+use crate::client::network;
 
 /// A request's head must be complete after this long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections open at once, all addresses together.
 const MAX_CONNECTIONS: usize = 4096;
-/// Connections open at once from one address; a kiosk's browser opens six, a reverse proxy a few dozen.
-const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
+/// An answer that its client does not read is given up after this long without progress.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A request's head is at most this long.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// Connections open at once from one client (see [`network`]); a kiosk's browser opens six, a reverse proxy a few dozen.
+const MAX_CONNECTIONS_PER_CLIENT: usize = 256;
 /// How long to wait after `accept` failed, so that running out of descriptors is not a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why HTTP could not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program, or another Wallcast, has the port.
+    #[error("the HTTP address {0} is in use by another program, expected a free port")]
+    InUse(SocketAddr),
+    /// The address belongs to no interface.
+    #[error("the HTTP address {0} does not belong to this machine, expected one of its own")]
+    NotHere(SocketAddr),
+    /// Ports below 1024 need a privilege.
+    #[error("listening for HTTP on {0} is not permitted, expected a port from 1024 on or the privilege")]
+    NotPermitted(SocketAddr),
+    /// The operating system said something else.
+    #[error("cannot listen for HTTP on {address}")]
+    Other {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
 
 /// Serves `router` on `listener` until `stop` is cancelled, then lets open requests finish for a moment.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
@@ -74,9 +103,12 @@ async fn connection(
         .layer(router)
         .map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let connection = builder
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))
+        .with_upgrades();
     tokio::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
@@ -85,38 +117,39 @@ async fn connection(
     connection.await
 }
 
-/// How many connections each address has open.
+/// How many connections each client has open.
 #[derive(Default)]
 struct OpenConnections(Mutex<HashMap<IpAddr, usize>>);
 
 /// A place taken; dropping it gives it back.
 struct Place {
     open: Arc<OpenConnections>,
-    address: IpAddr,
+    client: IpAddr,
 }
 
 impl OpenConnections {
     fn enter(open: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let client = network(address);
         let mut counts = open.0.lock();
         if counts.values().sum::<usize>() >= MAX_CONNECTIONS {
             return None;
         }
-        let count = counts.entry(address).or_default();
-        if *count >= MAX_CONNECTIONS_PER_ADDRESS {
+        let count = counts.entry(client).or_default();
+        if *count >= MAX_CONNECTIONS_PER_CLIENT {
             return None;
         }
         *count += 1;
-        Some(Place { open: Arc::clone(open), address })
+        Some(Place { open: Arc::clone(open), client })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.open.0.lock();
-        if let Some(count) = counts.get_mut(&self.address) {
+        if let Some(count) = counts.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.address);
+                counts.remove(&self.client);
             }
         }
     }
@@ -126,10 +159,18 @@ impl Drop for Place {
 ///
 /// # Errors
 /// The address is taken, not this machine's, or not permitted.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    bind().map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::AddrNotAvailable => BindError::NotHere(address),
+        io::ErrorKind::PermissionDenied => BindError::NotPermitted(address),
+        _ => BindError::Other { address, source },
+    })
 }
 
 #[cfg(test)]
@@ -141,7 +182,7 @@ mod tests {
         let open = Arc::new(OpenConnections::default());
         let address: IpAddr = [127, 0, 0, 1].into();
         let places: Vec<_> =
-            (0..MAX_CONNECTIONS_PER_ADDRESS).map(|_| OpenConnections::enter(&open, address)).collect();
+            (0..MAX_CONNECTIONS_PER_CLIENT).map(|_| OpenConnections::enter(&open, address)).collect();
         assert!(places.iter().all(Option::is_some));
         assert!(OpenConnections::enter(&open, address).is_none(), "one more than the cap");
         assert!(
