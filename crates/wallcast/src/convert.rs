@@ -1,7 +1,7 @@
 //! Where the libraries meet: a camera's picture becomes a tile's, a wall's access unit becomes a viewer's.
 //!
-//! The three libraries do not know each other (design: "the producer owns the owned type, the consumer takes a
-//! borrowed view"). Everything here is a thin adapter that copies no pixel and no coded byte; a decision taken
+//! The three libraries do not know each other (the producer owns the owned type, the consumer takes a
+//! borrowed view). Everything here is a thin adapter that copies no pixel and no coded byte; a decision taken
 //! here would be in the wrong place.
 
 use std::sync::{Arc, OnceLock};

@@ -9,7 +9,7 @@ use wallcast::config::{self, Config, Overrides, Preset, Problems};
 use wallcast::demo::Demo;
 use wallcast::{app, logging};
 
-/// glibc's arenas grow with every thread and look like a leak (failures P1).
+/// glibc's arenas grow with every thread and look like a leak.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -14,7 +14,7 @@ use crate::config::{CameraEntry, Config, WallEntry};
 use crate::convert::{CameraTile, EmptyTile, KeyFrameRequester, RtspSink, WebRtcSink};
 use crate::rtsp::{Mount, Mounts, NameInUse};
 
-/// A wall whose clock has not moved for so long stands still (failures B18).
+/// A wall whose clock has not moved for so long stands still.
 const STANDING_STILL_AFTER: Duration = Duration::from_secs(5);
 /// How long a camera may take from PLAY to its first decoded picture: a group of pictures of 20 s is seen in the field.
 const FIRST_FRAME_BUDGET: Duration = Duration::from_secs(20);

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long everything may take to end before the process exits regardless (design: within 5 s; a second of it is
+/// How long everything may take to end before the process exits regardless (5 s are promised; a second of it is
 /// kept for the exit itself).
 pub const DRAIN_DEADLINE: std::time::Duration = std::time::Duration::from_secs(4);
 

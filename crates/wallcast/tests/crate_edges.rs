@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 const LIBRARIES: [&str; 3] = ["ingest", "compositor", "webrtc"];
-/// Only the binary knows these (design: HTTP, YAML, JSON, command line).
+/// Only the binary knows these .
 const OF_THE_BINARY: [&str; 6] = ["axum", "hyper", "serde-saphyr", "serde_json", "clap", "rtsp-types"];
 
 fn crates() -> PathBuf {

@@ -1,4 +1,4 @@
-//! `GET /stats`, as `interfaces.md` has it: the first level keeps the keys that users of the original Python server
+//! `GET /stats`, described in `docs/stats.md`: the first level keeps the keys that users of the original Python server
 //! poll, the rest is ours. Never a password, never a query string of a source's URL.
 
 use std::collections::BTreeMap;
