@@ -200,7 +200,7 @@ impl Connection {
             return;
         };
         if let Some(reader) = own.session.reader()
-            && let Some((lost, rtt)) = own.session.rtp.feedback(rtcp, SystemTime::now())
+            && let Some((lost, rtt)) = own.session.rtp.feedback(rtcp, Instant::now())
         {
             reader.reported(lost, rtt);
         }
