@@ -161,6 +161,21 @@ async fn a_silent_udp_reader_is_freed_and_one_that_reports_is_kept() {
 }
 
 #[tokio::test]
+async fn a_udp_session_that_panics_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let broken = Mount::new("broken", Box::new(|| panic!("a fault, to see what is left of the session")));
+    fixture.mounts.add(Arc::clone(&broken)).unwrap();
+    let mut client = fixture.client().await;
+    let transport = "Transport: RTP/AVP;unicast;client_port=5000-5001";
+    let setup = client.ask("SETUP", "/broken", &[transport]).await;
+    assert_eq!((setup.status, fixture.server.stats().udp_sessions), (200, 1));
+    let session = format!("Session: {}", setup.session());
+    assert_eq!(client.ask("PLAY", "/broken", &[&session]).await.status, 454);
+    wait_for("its place to be free", || fixture.server.stats().udp_sessions == 0).await;
+    assert_eq!((broken.stats().readers, broken.is_wanted()), (0, false));
+}
+
+#[tokio::test]
 async fn several_readers_have_streams_of_their_own_and_leave_alone() {
     let fixture = Fixture::new();
     let _streaming = fixture.stream();

@@ -157,12 +157,11 @@ impl Shared {
     /// Starts a UDP session's task under the session's identifier.
     pub(super) fn start_udp(self: &Arc<Self>, id: String, handle: UdpHandle, task: UdpSession) {
         self.udp_sessions.lock().insert(id.clone(), handle);
-        let shared = Arc::clone(self);
+        let entry = UdpEntry { shared: Arc::clone(self), id };
         self.tasks.spawn(async move {
-            let ended = task.run(shared.stop.clone()).await;
-            shared.udp_sessions.lock().remove(&id);
+            let ended = task.run(entry.shared.stop.clone()).await;
             if ended == Ended::Expired {
-                count(&shared.totals.expired);
+                count(&entry.shared.totals.expired);
             }
         });
     }
@@ -203,5 +202,18 @@ impl Drop for Slot {
                 connections.remove(&self.address);
             }
         }
+    }
+}
+
+/// One UDP session's place among the limits; its task holds it, and may panic.
+#[derive(Debug)]
+struct UdpEntry {
+    shared: Arc<Shared>,
+    id: String,
+}
+
+impl Drop for UdpEntry {
+    fn drop(&mut self) {
+        self.shared.udp_sessions.lock().remove(&self.id);
     }
 }
