@@ -240,11 +240,6 @@ impl Mounts {
     pub fn get(&self, name: &str) -> Option<Arc<Mount>> {
         self.0.read().get(name).filter(|mount| !mount.stream.lock().closed).cloned()
     }
-
-    /// Every mount, in the order of their names.
-    pub fn all(&self) -> Vec<Arc<Mount>> {
-        self.0.read().values().cloned().collect()
-    }
 }
 
 /// A reader's place in a mount; dropping it leaves.
