@@ -8,13 +8,13 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Auth, Authenticator};
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::demo::Demo;
 use crate::http::guard::Guard;
 use crate::http::{self, serve};
 use crate::pipeline::{Pipeline, shown_address};
-use crate::rtsp::{Mounts, RtspLogin, RtspServer};
+use crate::rtsp::{Mounts, RtspServer};
 use crate::{process, shutdown};
 
 /// What to run.
@@ -41,7 +41,14 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen for HTTP on {}; another address: --listen", config.listen))?;
     let http_address = listener.local_addr().context("the HTTP listener has no address")?;
     let mounts = Mounts::new();
-    let rtsp = config.rtsp.listen.map(|address| listen_rtsp(address, &mounts, &config.auth)).transpose()?;
+    // One for both listeners, so that guesses at one are counted at the other.
+    let authenticator = Arc::new(Authenticator::new(config.auth.clone()));
+    let rtsp = config
+        .rtsp
+        .listen
+        .map(|address| RtspServer::bind(address, Arc::clone(&mounts), Arc::clone(&authenticator)))
+        .transpose()
+        .context("another address: --rtsp-listen")?;
     let rtsp_address = rtsp.as_ref().map(RtspServer::local_addr);
 
     let (config, simulated) = match plan {
@@ -58,7 +65,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     }
 
     let pipeline = Pipeline::start(&config, &mounts, &tokio::runtime::Handle::current())?;
-    let guard = Guard::new(http_address, &config.hosts, Arc::new(Authenticator::new(config.auth.clone())));
+    let guard = Guard::new(http_address, &config.hosts, authenticator);
     let router = guard.protect(http::router(pipeline.running()));
     let stop_http = CancellationToken::new();
     let server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));
@@ -86,17 +93,6 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn listen_rtsp(address: SocketAddr, mounts: &Arc<Mounts>, auth: &Auth) -> anyhow::Result<RtspServer> {
-    // RTSP knows no bearer tokens: the token's name is the user, the token is the password.
-    let logins = auth
-        .tokens()
-        .iter()
-        .filter(|token| token.roles().allow(crate::auth::Role::View))
-        .map(|token| RtspLogin { user: token.name().to_owned(), password: token.secret().to_owned() })
-        .collect();
-    RtspServer::bind(address, Arc::clone(mounts), logins).context("another address: --rtsp-listen")
 }
 
 /// The one line that people and programs wait for.

@@ -25,7 +25,6 @@ use rtsp_types::StatusCode;
 use socket2::{Domain, Socket, Type};
 use tokio::{io::AsyncWriteExt, net::TcpListener, net::TcpStream};
 
-pub use auth::RtspLogin;
 pub use mount::{Mount, MountStats, Mounts, NameInUse};
 pub use reader::{ReaderStats, ReaderTransport};
 pub use state::{Limits, RtspStats};
@@ -33,6 +32,8 @@ pub use state::{Limits, RtspStats};
 use connection::Connection;
 use reply::Reply;
 use state::{Shared, count};
+
+use crate::auth::Authenticator;
 
 const BACKLOG: i32 = 128;
 /// When the process has no file left, accepting again at once would fail again at once.
@@ -69,17 +70,22 @@ pub enum BindError {
 }
 
 impl RtspServer {
-    /// Listens on `address` (port 0 takes a free one) and serves `mounts` to everybody, or to those who know
-    /// one of `logins` if there are any. Has to be called within a tokio runtime.
-    pub fn bind(address: SocketAddr, mounts: Arc<Mounts>, logins: Vec<RtspLogin>) -> Result<Self, BindError> {
-        Self::bind_with(address, mounts, logins, Limits::default())
+    /// Listens on `address` (port 0 takes a free one) and serves `mounts` to whom `authenticator` lets in: where it asks
+    /// for tokens, a token's name is the user and the token the password. It is the HTTP server's too, so that guesses
+    /// here and there are counted together. Has to be called within a tokio runtime.
+    pub fn bind(
+        address: SocketAddr,
+        mounts: Arc<Mounts>,
+        authenticator: Arc<Authenticator>,
+    ) -> Result<Self, BindError> {
+        Self::bind_with(address, mounts, authenticator, Limits::default())
     }
 
     /// The same with other limits.
     pub fn bind_with(
         address: SocketAddr,
         mounts: Arc<Mounts>,
-        logins: Vec<RtspLogin>,
+        authenticator: Arc<Authenticator>,
         limits: Limits,
     ) -> Result<Self, BindError> {
         let refused = |error: io::Error| match error.kind() {
@@ -90,7 +96,7 @@ impl RtspServer {
         };
         let listener = listen(address).map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
-        let shared = Shared::new(mounts, logins, limits);
+        let shared = Shared::new(mounts, authenticator, limits);
         shared.tasks.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { shared, local })
     }

@@ -310,13 +310,15 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::auth::{Auth, Authenticator};
     use crate::rtsp::Mounts;
 
     const REQUESTS: &[u8] = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n";
 
     #[tokio::test]
     async fn a_client_that_pipelines_and_never_reads_all_takes_no_more_memory_than_the_limit() {
-        let shared = Shared::new(Mounts::new(), vec![], Limits::default());
+        let open = Arc::new(Authenticator::new(Auth::Open));
+        let shared = Shared::new(Mounts::new(), open, Limits::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         // Small, so that the answers wait in the server and not in the kernel.
         let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

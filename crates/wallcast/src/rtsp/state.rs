@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    auth::RtspLogin,
     mount::Mounts,
     udp::{Command, Ended, UdpSession},
 };
+use crate::auth::Authenticator;
 
 /// How much strangers can make a server do.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,7 @@ pub struct RtspStats {
     pub teardowns: u64,
     /// UDP sessions that ended because their client had fallen silent.
     pub sessions_expired: u64,
-    /// Wrong user names or passwords.
+    /// Wrong user names or passwords that were looked at.
     pub logins_denied: u64,
     /// Messages that were not RTSP, or too long, or not whole in time.
     pub messages_malformed: u64,
@@ -96,7 +96,7 @@ pub(super) fn count(total: &AtomicU64) {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) mounts: Arc<Mounts>,
-    pub(super) logins: Vec<RtspLogin>,
+    pub(super) authenticator: Arc<Authenticator>,
     pub(super) limits: Limits,
     pub(super) totals: Totals,
     pub(super) stop: CancellationToken,
@@ -113,10 +113,10 @@ pub(super) struct UdpHandle {
 }
 
 impl Shared {
-    pub(super) fn new(mounts: Arc<Mounts>, logins: Vec<RtspLogin>, limits: Limits) -> Arc<Self> {
+    pub(super) fn new(mounts: Arc<Mounts>, authenticator: Arc<Authenticator>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             mounts,
-            logins,
+            authenticator,
             limits,
             totals: Totals::default(),
             stop: CancellationToken::new(),
