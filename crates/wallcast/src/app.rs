@@ -28,7 +28,7 @@ pub enum Plan {
 /// Runs until a signal.
 ///
 /// # Errors
-/// A port is taken, or a part could not be started; the text names it.
+/// A port is taken, a part could not be started, or the RTSP server ended early; the text names it.
 pub async fn run(plan: Plan) -> anyhow::Result<()> {
     process::raise_descriptor_limit();
     let stop = shutdown::watch_signals().context("could not listen for signals")?;
@@ -71,7 +71,10 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     let server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));
 
     announce(http_address, rtsp_address);
-    stop.cancelled().await;
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        () = ended(rtsp.as_ref()) => Err(anyhow::anyhow!("the RTSP server accepts no connections any more")),
+    };
 
     let drain = async {
         stop_http.cancel();
@@ -92,7 +95,15 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
             tracing::warn!("stopped, although not everything had ended within {:?}", shutdown::DRAIN_DEADLINE)
         }
     }
-    Ok(())
+    outcome
+}
+
+/// Without a server there is no end to wait for.
+async fn ended(rtsp: Option<&RtspServer>) {
+    match rtsp {
+        Some(rtsp) => rtsp.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The one line that people and programs wait for.

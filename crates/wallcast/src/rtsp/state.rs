@@ -76,6 +76,8 @@ pub struct RtspStats {
     pub logins_denied: u64,
     /// Messages that were not RTSP, or too long, or not whole in time.
     pub messages_malformed: u64,
+    /// Connections lost while they were accepted, to a fault of this program.
+    pub faults: u64,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,7 @@ pub(super) struct Totals {
     pub(super) expired: AtomicU64,
     pub(super) denied: AtomicU64,
     pub(super) malformed: AtomicU64,
+    pub(super) faults: AtomicU64,
     readers: AtomicU64,
 }
 
@@ -182,6 +185,7 @@ impl Shared {
             sessions_expired: total(&self.totals.expired),
             logins_denied: total(&self.totals.denied),
             messages_malformed: total(&self.totals.malformed),
+            faults: total(&self.totals.faults),
         }
     }
 }
