@@ -206,7 +206,7 @@ struct Scripted(Arc<Mutex<Vec<Script>>>, bool);
 impl crate::encoder::Encode for Scripted {
     fn encode(
         &mut self,
-        canvas: &Canvas,
+        _: &Canvas,
         force_idr: bool,
         time: CanvasTime,
     ) -> Result<Option<Encoded>, EncodeError> {
@@ -220,7 +220,11 @@ impl crate::encoder::Encode for Scripted {
                 Ok(Some(Encoded { data: Bytes::from(time.tick().to_be_bytes().to_vec()), key }))
             }
             Script::Skip => Ok(None),
-            Script::Fail => Err(EncodeError::Size { found: canvas.size(), expected: CanvasSize::FULL_HD }),
+            Script::Fail => Err(EncodeError::Failed {
+                encoder: "scripted",
+                tick: time.tick(),
+                source: "as the test wants".into(),
+            }),
             Script::Panic => panic!("this encoder is broken, as the test wants"),
         }
     }

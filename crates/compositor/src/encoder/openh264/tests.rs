@@ -2,6 +2,7 @@
 
 use super::super::sps::{Sps, nal_units};
 use super::*;
+use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use ::openh264::decoder::Decoder;
 
 fn config(width: u32, height: u32, fps: u32, bps: u64) -> EncoderConfig {
