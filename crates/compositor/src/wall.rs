@@ -1,9 +1,9 @@
 //! A wall: the thread `wall-<name>` that composes at every tick, encodes once, and hands the result to its sinks.
 //!
 //! Nothing is composed or encoded while no sink is wanted; the clock goes on. What one sink does cannot be felt by
-//! another or by the wall: [`Sink::deliver`] must not wait, and one that panics is counted and passed over. A panic or
-//! an error in composing or encoding costs that tick and a new encoder, never the process. Who the sinks are, and
-//! where pictures come from, is the binary's business.
+//! another or by the wall: [`Sink::deliver`] must not wait, and one that panics is counted and passed over. A tile that
+//! panics is black, and no more than that. A panic or an error in encoding costs that tick and a new encoder, never the
+//! process. Who the sinks are, and where pictures come from, is the binary's business.
 
 mod run;
 mod stats;

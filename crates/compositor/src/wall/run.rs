@@ -1,7 +1,7 @@
 //! The wall's thread: sleep, compose, encode, hand over.
 
 use super::{AccessUnit, Shared, Sink};
-use crate::compose::{Compositor, TileSource};
+use crate::compose::{Compositor, TileSource, panic_text};
 use crate::encoder::{Encode, EncodeError, OpenError};
 use crate::key_frames::KeyFrames;
 use crate::tick::{CanvasTime, Due, TickClock};
@@ -74,6 +74,7 @@ impl Worker {
 
     /// Runs until the wall is stopped; tick 0 is at `origin`.
     pub(super) fn run(mut self, origin: Instant) {
+        let _span = tracing::error_span!("wall", name = self.shared.config.name).entered();
         let mut clock = TickClock::new(origin, self.shared.config.fps);
         while !self.shared.is_stopping() {
             match clock.poll(Instant::now()) {
@@ -115,6 +116,13 @@ impl Worker {
         }
         let composed = self.compositor.compose(now, &mut self.tiles);
         let composed_at = Instant::now();
+        let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1_000.0;
+        {
+            let mut meters = self.shared.meters.lock();
+            meters.compose_ms.push(now, ms(now, composed_at));
+            meters.pictures_refused += composed.refused as u64;
+            meters.panics += composed.panics as u64;
+        }
         let encoder = self.encoder.as_mut().expect("opened above");
         let at = tick.as_duration();
         let encoded = encoder.encode(self.compositor.canvas(), self.key_frames.is_due(at), tick);
@@ -123,10 +131,7 @@ impl Worker {
         self.key_frames.handle_encoded(at, encoded.as_ref().is_some_and(|encoded| encoded.key));
         {
             let mut meters = self.shared.meters.lock();
-            let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1_000.0;
-            meters.compose_ms.push(now, ms(now, composed_at));
             meters.encode_ms.push(now, ms(composed_at, encoded_at));
-            meters.pictures_refused += composed.refused as u64;
             match &encoded {
                 Some(encoded) => {
                     meters.frames_encoded += 1;
@@ -186,16 +191,13 @@ impl Worker {
 
     /// Counts and tells, and has a new encoder opened: at once after a first failure, then once a second.
     fn handle_fault(&mut self, now: Instant, fault: Fault) {
-        let wall = self.shared.config.name.as_str();
         match fault {
             Fault::Panic(panic) => {
-                note_panic(&self.shared, "a tick", &*panic);
-                self.compositor.forget();
+                note_panic(&self.shared, "the encoder", &*panic);
             }
             Fault::Encode(error) => {
                 self.shared.meters.lock().encode_errors += 1;
                 tracing::error!(
-                    wall,
                     error = &error as &dyn std::error::Error,
                     "encoding failed; opening a new encoder"
                 );
@@ -203,17 +205,12 @@ impl Worker {
             Fault::Open(error) => {
                 self.shared.meters.lock().encode_errors += 1;
                 tracing::error!(
-                    wall,
                     error = &error as &dyn std::error::Error,
                     "no encoder; trying again in a second"
                 );
             }
             Fault::Refused => {
-                tracing::error!(
-                    wall,
-                    refused = MOST_REFUSED,
-                    "the encoder makes no key frame; opening a new one"
-                );
+                tracing::error!(refused = MOST_REFUSED, "the encoder makes no key frame; opening a new one");
             }
         }
         self.encoder = None;
@@ -225,7 +222,5 @@ impl Worker {
 
 fn note_panic(shared: &Shared, whose: &str, panic: &(dyn Any + Send)) {
     shared.meters.lock().panics += 1;
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    tracing::error!(wall = shared.config.name, whose, panic = text, "caught a panic");
+    tracing::error!(whose, panic = panic_text(panic), "caught a panic");
 }

@@ -33,7 +33,7 @@ pub struct WallStats {
     pub keyframe_requests: u64,
     /// Canvases that the encoder left out or failed at, failures to open it again included.
     pub encode_errors: u64,
-    /// Panics in a tick or a sink, caught.
+    /// Panics in a tile, the encoder or a sink, caught.
     pub panics: u64,
     /// Pictures that were not I420 as declared; their tiles were black.
     pub pictures_refused: u64,

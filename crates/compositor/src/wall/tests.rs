@@ -191,6 +191,21 @@ fn a_sink_that_panics_is_counted_and_harms_nobody() {
     assert!(stats(&wall).panics >= 9);
 }
 
+#[test]
+fn a_tile_that_always_panics_is_counted_and_does_not_disturb_the_stream() {
+    struct Panics;
+    impl TileSource for Panics {
+        fn show(&mut self, _: Instant, _: &mut dyn FnMut(Option<PictureView<'_>>)) {
+            panic!("this tile is broken, as the test wants");
+        }
+    }
+    let sink = Keeps::wanted();
+    let wall = Wall::start(config(60), vec![Box::new(Panics)], vec![sink.clone()]).expect("starts");
+    wait_until("units come", || sink.count() >= 10);
+    assert_eq!(sink.keys().iter().filter(|&&key| key).count(), 1, "the encoder was kept");
+    assert!(stats(&wall).panics >= 9);
+}
+
 /// What the next canvas meets.
 #[derive(Clone, Copy, PartialEq)]
 enum Script {
