@@ -193,6 +193,12 @@ impl WallView {
         self.0.key_frame_wanted.store(true, Ordering::Release);
     }
 
+    /// When a tick last ended as it should: with an access unit for the sinks, or with nobody watching. It stands still
+    /// while viewers look at a frozen picture. For a watchdog: unlike [`WallView::stats`] it costs next to nothing.
+    pub fn last_progress(&self) -> Instant {
+        self.0.meters.lock().last_progress
+    }
+
     /// How it is doing at `now`.
     pub fn stats(&self, now: Instant) -> WallStats {
         let requests = self.0.key_frame_requests.load(Ordering::Relaxed);

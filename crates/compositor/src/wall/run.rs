@@ -36,6 +36,17 @@ pub(super) struct Worker {
     sequence: u64,
 }
 
+/// How a tick went that met no fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Nobody watches: there was nothing to do.
+    Idle,
+    /// The sinks were handed an access unit.
+    Delivered,
+    /// Somebody watches and got nothing: there is no encoder yet, or it left this canvas out.
+    Waiting,
+}
+
 /// Why a tick gave nothing.
 enum Fault {
     Encode(EncodeError),
@@ -94,19 +105,22 @@ impl Worker {
         }
         let done = catch_unwind(AssertUnwindSafe(|| self.work(now, tick)));
         match done.unwrap_or_else(|panic| Err(Fault::Panic(panic))) {
-            Ok(()) => self.shared.meters.lock().last_progress = Instant::now(),
+            Ok(Outcome::Idle | Outcome::Delivered) => {
+                self.shared.meters.lock().last_progress = Instant::now();
+            }
+            Ok(Outcome::Waiting) => {}
             Err(fault) => self.handle_fault(now, fault),
         }
     }
 
     /// One tick's work, if there is any.
-    fn work(&mut self, now: Instant, tick: CanvasTime) -> Result<(), Fault> {
+    fn work(&mut self, now: Instant, tick: CanvasTime) -> Result<Outcome, Fault> {
         if !self.ask_sinks() {
-            return Ok(());
+            return Ok(Outcome::Idle);
         }
         if self.encoder.is_none() {
             if now < self.reopen_at {
-                return Ok(());
+                return Ok(Outcome::Waiting);
             }
             self.encoder = Some((self.open)().map_err(Fault::Open)?);
             self.key_frames.handle_restart();
@@ -144,19 +158,18 @@ impl Worker {
         if self.key_frames.refused() >= MOST_REFUSED {
             return Err(Fault::Refused);
         }
-        if let Some(encoded) = encoded {
-            self.failures = 0;
-            let unit = AccessUnit {
-                data: encoded.data,
-                key: encoded.key,
-                canvas_time: tick,
-                composed_at,
-                sequence: self.sequence,
-            };
-            self.sequence += 1;
-            self.deliver(&unit);
-        }
-        Ok(())
+        let Some(encoded) = encoded else { return Ok(Outcome::Waiting) };
+        self.failures = 0;
+        let unit = AccessUnit {
+            data: encoded.data,
+            key: encoded.key,
+            canvas_time: tick,
+            composed_at,
+            sequence: self.sequence,
+        };
+        self.sequence += 1;
+        self.deliver(&unit);
+        Ok(Outcome::Delivered)
     }
 
     /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others

@@ -41,7 +41,7 @@ pub struct WallStats {
     pub compose_ms: Percentiles,
     /// Encoding one canvas, in milliseconds.
     pub encode_ms: Percentiles,
-    /// When a tick last ended well, with or without somebody watching; for a watchdog.
+    /// When a tick last ended as it should: see [`WallView::last_progress`](super::WallView::last_progress).
     pub last_progress: Instant,
 }
 

@@ -280,7 +280,40 @@ fn an_encoder_that_keeps_failing_is_opened_once_a_second_and_not_at_every_tick()
     let (wall, opened) = scripted(vec![Script::Fail; 1_000], &sink);
     wait_ticks(&wall, 45);
     assert!((2..=4).contains(&opened.load(Ordering::Relaxed)), "{opened:?}");
-    assert!(stats(&wall).last_progress.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_wall_makes_no_progress_while_it_has_viewers_and_no_encoder() {
+    let sink = Keeps::wanted();
+    let (script, mut opened) = (Arc::new(Mutex::new(vec![Script::Obey, Script::Fail])), 0);
+    let open = move || -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
+        opened += 1;
+        if opened == 1 {
+            return Ok(Box::new(Scripted(Arc::clone(&script), false)));
+        }
+        let config = config(60);
+        let config = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
+        Err(OpenError { encoder: "scripted", config, source: "as the test wants".into() })
+    };
+    let wall =
+        Wall::start_with(config(60), dark(), vec![sink.clone()], Box::new(open)).expect("the first opens");
+    wait_until("opening again has failed", || stats(&wall).encode_errors >= 2);
+    let stuck = wall.view().last_progress();
+    wait_ticks(&wall, 90);
+    assert_eq!(wall.view().last_progress(), stuck, "the viewers see a frozen picture");
+    assert_eq!(sink.count(), 1);
+
+    sink.want(false);
+    wait_until("progress without viewers", || wall.view().last_progress() > stuck);
+}
+
+#[test]
+fn a_wall_makes_no_progress_while_the_encoder_leaves_every_canvas_out() {
+    let sink = Keeps::wanted();
+    let (wall, _) = scripted(vec![Script::Skip; 100_000], &sink);
+    let started = wall.view().last_progress();
+    wait_ticks(&wall, 20);
+    assert_eq!(wall.view().last_progress(), started);
 }
 
 #[test]
