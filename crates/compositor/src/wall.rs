@@ -202,7 +202,8 @@ impl WallView {
     /// How it is doing at `now`.
     pub fn stats(&self, now: Instant) -> WallStats {
         let requests = self.0.key_frame_requests.load(Ordering::Relaxed);
-        self.0.meters.lock().stats(now, &self.0.config, self.0.encoder, requests)
+        let meters = self.0.meters.lock().clone();
+        meters.stats(now, &self.0.config, self.0.encoder, requests)
     }
 }
 
@@ -211,7 +212,8 @@ impl WallView {
 struct Shared {
     config: WallConfig,
     encoder: &'static str,
-    /// Held for the time of a few additions, or of one copy of a few hundred numbers.
+    /// Held for the time of a few additions, or of one copy: the copy is summed and sorted without the lock, because the
+    /// wall's thread takes it at every tick.
     meters: Mutex<Meters>,
     key_frame_wanted: AtomicBool,
     key_frame_requests: AtomicU64,

@@ -46,7 +46,7 @@ pub struct WallStats {
 }
 
 /// The counters and windows behind [`WallStats`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Meters {
     started: Instant,
     pub(super) last_progress: Instant,
@@ -84,8 +84,9 @@ impl Meters {
         }
     }
 
+    /// Sums and sorts, which takes its time: of a copy, so it cannot be called with the wall's lock held.
     pub(super) fn stats(
-        &self,
+        self,
         now: Instant,
         config: &WallConfig,
         encoder: &'static str,
