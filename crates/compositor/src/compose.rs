@@ -1,14 +1,14 @@
 //! Paints what the tiles show onto the canvas, and only what changed since the last time.
 //!
-//! A tile whose picture has the same generation and size as the one painted before is left as it is, unless a tile
-//! under it was painted in the meantime. Nothing is allocated but when a picture's size changes. A panic on one tile's
+//! A tile whose picture has the same generation and shape as the one painted before is left as it is, unless a tile
+//! under it was painted in the meantime. Nothing is allocated but when a picture's shape changes. A panic on one tile's
 //! picture is that tile's alone: it is black, and the others are painted.
 
 use crate::canvas::Canvas;
 use crate::fit::Mapping;
 use crate::geometry::Rect;
 use crate::layout::{Layout, Placement};
-use crate::picture::{PictureError, PictureView};
+use crate::picture::{PictureError, PictureView, Shape};
 use crate::scale::{Instructions, Plane, PlaneScaler};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,7 +102,7 @@ impl Compositor {
     }
 }
 
-/// One tile: its place, what was painted there last, and the scalers for pictures of that size.
+/// One tile: its place, what was painted there last, and the scalers for pictures of that shape.
 #[derive(Debug)]
 struct Tile {
     placement: Placement,
@@ -120,13 +120,12 @@ struct Tile {
 enum Painted {
     Unknown,
     Black,
-    Picture { width: u32, height: u32, generation: u64 },
+    Picture { shape: Shape, generation: u64 },
 }
 
 #[derive(Debug)]
 struct Scaling {
-    width: u32,
-    height: u32,
+    shape: Shape,
     mapping: Mapping,
     luma: PlaneScaler,
     chroma: PlaneScaler,
@@ -141,11 +140,8 @@ impl Tile {
     ) -> Result<(), PictureError> {
         let checked = picture.map_or(Ok(None), |picture| picture.check().map(|()| Some(picture)));
         let picture = checked.unwrap_or(None);
-        let wanted = picture.map_or(Painted::Black, |p| Painted::Picture {
-            width: p.width,
-            height: p.height,
-            generation: p.generation,
-        });
+        let wanted = picture
+            .map_or(Painted::Black, |p| Painted::Picture { shape: p.shape(), generation: p.generation });
         if wanted != self.painted {
             let before = self.painted;
             // Whoever panics half way through leaves a tile of which nothing is known.
@@ -186,13 +182,12 @@ impl Tile {
         before: Painted,
         instructions: Instructions,
     ) {
-        let (width, height) = (picture.width, picture.height);
+        let shape = picture.shape();
         let scaling = match self.scaling.take() {
-            Some(scaling) if (scaling.width, scaling.height) == (width, height) => scaling,
-            _ => Scaling::new(width, height, &self.placement, instructions),
+            Some(scaling) if scaling.shape == shape => scaling,
+            _ => Scaling::new(shape, &self.placement, instructions),
         };
-        let bars_stand =
-            matches!(before, Painted::Picture { width: w, height: h, .. } if (w, h) == (width, height));
+        let bars_stand = matches!(before, Painted::Picture { shape: painted, .. } if painted == shape);
         if !bars_stand {
             fill_bars(canvas, self.placement.rect(), scaling.mapping.target);
         }
@@ -201,14 +196,14 @@ impl Tile {
 }
 
 impl Scaling {
-    fn new(width: u32, height: u32, placement: &Placement, instructions: Instructions) -> Scaling {
-        let mapping = Mapping::new(width, height, placement.rect(), placement.fit());
+    fn new(shape: Shape, placement: &Placement, instructions: Instructions) -> Scaling {
+        let mapping = Mapping::new(shape, placement.rect(), placement.fit());
         let scaler = |source: Rect, target: Rect| {
             PlaneScaler::new((source.width, source.height), (target.width, target.height), instructions)
         };
         let luma = scaler(mapping.source, mapping.target);
         let chroma = scaler(mapping.source.chroma(), mapping.target.chroma());
-        Scaling { width, height, mapping, luma, chroma }
+        Scaling { shape, mapping, luma, chroma }
     }
 
     fn paint(&mut self, canvas: &mut Canvas, picture: &PictureView<'_>) {

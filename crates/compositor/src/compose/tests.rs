@@ -36,6 +36,7 @@ impl Picture {
             height: self.height,
             planes: [&self.planes[0], &self.planes[1], &self.planes[2]],
             strides: [luma, chroma, chroma],
+            sample_aspect: (1, 1),
             generation,
         }
     }
@@ -169,6 +170,34 @@ fn a_camera_that_changes_its_size_leaves_nothing_of_the_old_one_behind() {
     }
 }
 
+/// Shows one picture and says something else of its samples at every tick.
+struct Reshapes(Picture, Vec<(u32, u32)>);
+
+impl TileSource for Reshapes {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        let sample_aspect = self.1.remove(0);
+        paint(Some(PictureView { sample_aspect, ..self.0.view(1) }));
+    }
+}
+
+#[test]
+fn a_picture_is_painted_in_the_shape_that_its_samples_give_it() {
+    let layout = Layout::grid(size(128, 128), 1).expect("a grid");
+    let aspects = vec![(1, 1), (2, 1), (0, 1), (1, 2)];
+    let mut tiles: Vec<Box<dyn TileSource>> = vec![Box::new(Reshapes(Picture::pattern(64, 64, 0), aspects))];
+    let mut compositor = Compositor::new(&layout);
+    // Rows and columns of the canvas that are not black: the pattern has no black line in it.
+    let mut painted = || {
+        compositor.compose(Instant::now(), &mut tiles);
+        let luma = compositor.canvas().plane(0);
+        let is_lit = |sample: &u8| *sample != 16;
+        let rows = luma.chunks(128).filter(|row| row.iter().any(is_lit)).count();
+        let columns = (0..128).filter(|&x| luma.iter().skip(x).step_by(128).any(is_lit)).count();
+        (columns, rows)
+    };
+    assert_eq!([painted(), painted(), painted(), painted()], [(128, 128), (128, 64), (128, 128), (64, 128)]);
+}
+
 struct Broken;
 
 impl TileSource for Broken {
@@ -178,6 +207,7 @@ impl TileSource for Broken {
             height: 64,
             planes: [&[0; 10]; 3],
             strides: [64, 32, 32],
+            sample_aspect: (1, 1),
             generation: 1,
         }));
     }
