@@ -36,25 +36,30 @@ pub struct CameraConfig {
     pub source: SourceUrl,
     /// How RTP comes.
     pub transport: Transport,
-    /// Without a decoded frame for so long, the session is closed and opened again. 10 s by default.
-    pub black_after: Duration,
+    /// Without a decoded frame for so long, the session is closed and opened again; longer for a camera that is found
+    /// to be slower than that, and at least 10 s for the first data of a session. 10 s by default. When its tiles turn
+    /// black is another matter, see [`CameraView::tile`].
+    pub silence: Duration,
     /// How long the first frame of a session may take while data arrives (a long group of pictures). 20 s by default.
     pub first_frame_budget: Duration,
 }
 
 impl CameraConfig {
-    /// A camera with the defaults: TCP, 10 s, 20 s.
+    /// A camera with the defaults: TCP, 10 s of silence, 20 s for the first frame.
     #[must_use]
     pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
         Self {
             name: name.into(),
             source,
             transport: Transport::default(),
-            black_after: Duration::from_secs(10),
+            silence: Duration::from_secs(10),
             first_frame_budget: Duration::from_secs(20),
         }
     }
 }
+
+/// A camera belongs to no wall, or to several with different ideas of when to turn black.
+const STATS_BLACK_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a camera cannot be started; a camera that does not answer is no reason.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +92,6 @@ pub struct Camera {
 #[derive(Clone)]
 pub struct CameraView {
     record: Arc<Record>,
-    black_after: Duration,
 }
 
 impl Camera {
@@ -105,7 +109,7 @@ impl Camera {
             .map_err(|SpawnError(source)| StartError::Thread { name, source })?;
 
         record.progressed(&format!("connecting to {}:{}", config.source.host(), config.source.port()));
-        let view = CameraView { record: record.clone(), black_after: config.black_after };
+        let view = CameraView { record: record.clone() };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let session = runtime.spawn(async move {
@@ -154,10 +158,10 @@ impl CameraView {
         self.record.tile(now, black_after)
     }
 
-    /// Figures; the state is judged with the camera's own `black_after`.
+    /// Figures; the state is that of a tile which turns black after 10 s, the default of walls.
     #[must_use]
     pub fn stats(&self, now: Instant) -> CameraStats {
-        self.record.stats(now, self.black_after)
+        self.record.stats(now, STATS_BLACK_AFTER)
     }
 }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::frame::Frame;
+use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::stats::{CameraStats, Percentiles, Window};
 use crate::tile::{Facts, Life, Moment, TileState, TileStatus};
@@ -46,7 +47,7 @@ struct Latest {
 #[derive(Default)]
 struct Session {
     number: u64,
-    first_and_last_decoded: Option<(Instant, Instant)>,
+    frames: Option<SessionFrames>,
 }
 
 #[derive(Default)]
@@ -81,7 +82,7 @@ impl Record {
     // What the session tells.
 
     pub(crate) fn session_began(&self, number: u64) {
-        self.inner.lock().session = Session { number, first_and_last_decoded: None };
+        self.inner.lock().session = Session { number, frames: None };
         if number > 1 {
             self.counters.reconnects.fetch_add(1, Relaxed);
         }
@@ -106,9 +107,9 @@ impl Record {
         self.inner.lock().received.add(now, bytes as f64);
     }
 
-    /// When the running session's first and last frame were decoded.
-    pub(crate) fn session_decoded(&self) -> Option<(Instant, Instant)> {
-        self.inner.lock().session.first_and_last_decoded
+    /// What the running session has decoded so far.
+    pub(crate) fn session_frames(&self) -> Option<SessionFrames> {
+        self.inner.lock().session.frames
     }
 
     /// Whether this camera ever delivered a picture.
@@ -125,8 +126,10 @@ impl Record {
             inner.decode_ms.add(at.mono, took.as_secs_f64() * 1_000.0);
             inner.resolution = Some((width, height));
             if inner.session.number == session {
-                let decoded = inner.session.first_and_last_decoded.get_or_insert((at.mono, at.mono));
-                decoded.1 = at.mono;
+                match &mut inner.session.frames {
+                    Some(frames) => frames.add(at.mono),
+                    none => *none = Some(SessionFrames::begin(at.mono)),
+                }
             }
             let replaced = inner.latest.replace(latest);
             (replaced, inner.facts.frame_decoded(at))

@@ -8,7 +8,7 @@ use crate::tile::TileState;
 /// One camera's figures. Nothing in it is secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CameraStats {
-    /// What its tile would be doing with the camera's own `black_after`.
+    /// What a tile that turns black after 10 s would be doing.
     pub state: TileState,
     /// Why it is not live.
     pub reason: Option<String>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::frame::Frame;
+use crate::pace::Intervals;
 
 /// What a tile is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -189,28 +190,6 @@ impl Facts {
 
     fn hold_after(&self) -> Duration {
         self.intervals.median().saturating_mul(HOLD_AFTER_INTERVALS).max(HOLD_AFTER_AT_LEAST)
-    }
-}
-
-/// The last few frame intervals. Their median is the camera's pace: one stall does not change it, a camera that
-/// really became slower is believed after three frames.
-#[derive(Debug, Default)]
-struct Intervals {
-    last: [Duration; 5],
-    count: usize,
-}
-
-impl Intervals {
-    fn add(&mut self, interval: Duration) {
-        self.last[self.count % self.last.len()] = interval;
-        self.count = self.count.wrapping_add(1);
-    }
-
-    fn median(&self) -> Duration {
-        let known = self.count.min(self.last.len());
-        let mut sorted = self.last;
-        sorted[..known].sort_unstable();
-        sorted[..known].get(known / 2).copied().unwrap_or_default()
     }
 }
 

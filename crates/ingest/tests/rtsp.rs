@@ -16,9 +16,10 @@ use tokio::runtime::Handle;
 use wallcast_ingest::{Camera, CameraConfig, CameraView, SourceUrl, TileState, TileStatus, Transport};
 
 const BLACK_AFTER: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(2);
 
 fn config(url: &str) -> CameraConfig {
-    CameraConfig { black_after: BLACK_AFTER, ..CameraConfig::new("left", SourceUrl::parse(url).unwrap()) }
+    CameraConfig { silence: SILENCE, ..CameraConfig::new("left", SourceUrl::parse(url).unwrap()) }
 }
 
 fn start(url: &str) -> Camera {
@@ -139,6 +140,52 @@ async fn c01_a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a
     let again = server.times("CONNECT")[1].saturating_duration_since(black_at);
     assert!(again <= Duration::from_secs(2), "{again:?}");
     assert_eq!(server.count("TEARDOWN"), 1);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_tile_turns_black_has_nothing_to_do_with_when_the_camera_is_asked_again() {
+    let silent = Script::playing(H264).then(After::Silence);
+    let server = Server::start(vec![silent, Script::playing(H264)]).await;
+    let camera = start(&server.url(""));
+    let view = camera.view();
+    let (impatient, patient) = (Duration::from_secs(1), Duration::from_secs(600));
+    let last = until(&view, 10, |tile| tile.frame.as_ref().is_some_and(|f| f.sequence() == 49)).await;
+    let frozen_at = last.frame.unwrap().decoded_at();
+    tokio::time::sleep_until((frozen_at + Duration::from_millis(1_500)).into()).await;
+    let now = Instant::now();
+    assert_eq!(view.tile(now, impatient).state, TileState::Offline);
+    assert_eq!(view.tile(now, patient).state, TileState::Holding);
+    assert_eq!(server.count("CONNECT"), 1);
+
+    until(&view, 10, |_| server.count("CONNECT") == 2).await;
+    let again = server.times("CONNECT")[1].saturating_duration_since(frozen_at);
+    assert!(again >= SILENCE && again < SILENCE + Duration::from_secs(2), "{again:?}");
+    assert_eq!(view.tile(Instant::now(), patient).state, TileState::Holding, "never black in between");
+    until_state(&view, TileState::Live).await;
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_first_picture_takes_longer_than_the_silence_goes_live_at_the_first_try() {
+    let slow_start = Stream { every_ms: 1_500, ..H264 };
+    let server = Server::start(vec![Script::playing(slow_start)]).await;
+    let config = CameraConfig { silence: Duration::from_secs(1), ..config(&server.url("")) };
+    let camera = Camera::start(config, &Handle::current()).unwrap();
+    until_state(&camera.view(), TileState::Live).await;
+    assert_eq!(server.count("CONNECT"), 1);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_slower_than_the_silence_is_asked_again_once_and_then_believed() {
+    let timelapse = Stream { every_ms: 700, ..H264 };
+    let server = Server::start(vec![Script::playing(timelapse)]).await;
+    let config = CameraConfig { silence: Duration::from_millis(500), ..config(&server.url("")) };
+    let camera = Camera::start(config, &Handle::current()).unwrap();
+    let view = camera.view();
+    until(&view, 20, |tile| tile.frame.as_ref().is_some_and(|f| f.sequence() >= 8)).await;
+    assert_eq!(view.stats(Instant::now()).reconnects, 1);
     camera.stop().await;
 }
 

@@ -40,6 +40,7 @@ pub(crate) struct RtspSource {
     feeder: Feeder,
     /// One per camera: it knows the sessions whose TEARDOWN is not answered yet (C12).
     group: Arc<SessionGroup>,
+    watchdog: Watchdog,
 }
 
 /// What SETUP is done for.
@@ -52,17 +53,20 @@ impl Source for RtspSource {
     /// Connects and delivers access units. Dropping the future sends TEARDOWN.
     async fn run_once(&mut self, session: u64) -> Failure {
         let _ = timeout(STALE_TEARDOWN_TIMEOUT, self.group.await_teardown()).await;
-        match self.open().await {
+        let failure = match self.open().await {
             Ok((demuxed, video)) => self.deliver(demuxed, video, session).await,
             Err(failure) => failure,
-        }
+        };
+        self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
+        failure
     }
 }
 
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let group = Arc::new(SessionGroup::default().named(config.name.clone()));
-        Self { config, record, feeder, group }
+        let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
+        Self { config, record, feeder, group, watchdog }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -129,16 +133,11 @@ impl RtspSource {
         self.record.progressed("waiting for the first picture");
         // A permit left over from an earlier session is not about this one.
         let _ = futures::FutureExt::now_or_never(self.record.decoder_failed.notified());
-        let watchdog = Watchdog {
-            playing_since: now(),
-            silence: self.config.black_after,
-            first_frame_budget: self.config.first_frame_budget,
-        };
+        let playing_since = now();
         let mut last_received = None;
         let mut bad_packets = 0;
         let mut wants_parameters = true;
-        let (deadline, _) = watchdog.deadline(None, None);
-        let silence = sleep_until(deadline.into());
+        let silence = sleep_until((playing_since + self.watchdog.silence()).into());
         tokio::pin!(silence);
         loop {
             let item = tokio::select! {
@@ -146,11 +145,13 @@ impl RtspSource {
                 () = silence.as_mut() => {
                     // Frames came since the alarm was set: set it again. Not per frame, so that nothing per frame
                     // touches a timer.
-                    let last_decoded = self.record.session_decoded().map(|(_, last)| last);
-                    match watchdog.deadline(last_received, last_decoded) {
-                        (deadline, failure) if deadline <= now() => return failure,
-                        (deadline, _) => silence.as_mut().reset(deadline.into()),
+                    let frames = self.record.session_frames();
+                    let (deadline, failure) =
+                        self.watchdog.deadline(playing_since, last_received, frames.as_ref());
+                    if deadline <= now() {
+                        return failure;
                     }
+                    silence.as_mut().reset(deadline.min(now() + self.watchdog.silence()).into());
                     continue;
                 }
                 () = self.record.decoder_failed.notified() => return Failure::Internal,
