@@ -15,7 +15,7 @@ use crate::session;
 use crate::session::rtsp::RtspSource;
 use crate::source::SourceUrl;
 use crate::stats::CameraStats;
-use crate::tile::{Moment, TileStatus};
+use crate::tile::{Moment, Tile, TileStatus};
 
 /// How RTP comes from the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -151,11 +151,18 @@ impl CameraView {
         self.record.name()
     }
 
-    /// What a tile of this camera shows at `now`, black after `black_after` without a decoded frame. Never waits for
-    /// the network or the decoder.
+    /// What a tile of this camera shows at `now`, black after `black_after` without a decoded frame. For walls, at
+    /// every tick: the frame counts as seen (see [`CameraStats::frames_overwritten`]). Never waits for the network or
+    /// the decoder.
     #[must_use]
-    pub fn tile(&self, now: Instant, black_after: Duration) -> TileStatus {
+    pub fn tile(&self, now: Instant, black_after: Duration) -> Tile {
         self.record.tile(now, black_after)
+    }
+
+    /// How a tile of this camera is at `now`, for whoever does not show its picture. Changes nothing.
+    #[must_use]
+    pub fn status(&self, now: Instant, black_after: Duration) -> TileStatus {
+        self.record.status(now, black_after)
     }
 
     /// Figures; the state is that of a tile which turns black after 10 s, the default of walls.

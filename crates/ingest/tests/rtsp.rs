@@ -9,11 +9,14 @@ mod annexb;
 mod server;
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use server::{After, Answer, H264, H265, Parameters, Script, Server, Stream};
 use tokio::runtime::Handle;
-use wallcast_ingest::{Camera, CameraConfig, CameraView, SourceUrl, TileState, TileStatus, Transport};
+use wallcast_ingest::{
+    Camera, CameraConfig, CameraView, Frame, SourceUrl, Tile, TileState, TileStatus, Transport,
+};
 
 const BLACK_AFTER: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(2);
@@ -26,17 +29,24 @@ fn start(url: &str) -> Camera {
     Camera::start(config(url), &Handle::current()).unwrap()
 }
 
-fn tile(view: &CameraView) -> TileStatus {
-    view.tile(Instant::now(), BLACK_AFTER)
+fn tile(view: &CameraView) -> Seen {
+    let Tile { status: TileStatus { state, reason, since: _, age }, frame } =
+        view.tile(Instant::now(), BLACK_AFTER);
+    Seen { state, reason: reason.map(|reason| reason.to_string()), age, frame }
+}
+
+/// A tile with its reason in words.
+#[derive(Debug)]
+struct Seen {
+    state: TileState,
+    reason: Option<String>,
+    age: Option<Duration>,
+    frame: Option<Arc<Frame>>,
 }
 
 /// Waits for a tile like this, and fails with what it was at the end.
 #[track_caller]
-fn until(
-    view: &CameraView,
-    seconds: u64,
-    wanted: impl Fn(&TileStatus) -> bool,
-) -> impl Future<Output = TileStatus> {
+fn until(view: &CameraView, seconds: u64, wanted: impl Fn(&Seen) -> bool) -> impl Future<Output = Seen> {
     let caller = std::panic::Location::caller();
     async move {
         let give_up = Instant::now() + Duration::from_secs(seconds);
@@ -51,7 +61,7 @@ fn until(
     }
 }
 
-async fn until_state(view: &CameraView, state: TileState) -> TileStatus {
+async fn until_state(view: &CameraView, state: TileState) -> Seen {
     until(view, 15, |tile| tile.state == state).await
 }
 
@@ -154,14 +164,14 @@ async fn when_a_tile_turns_black_has_nothing_to_do_with_when_the_camera_is_asked
     let frozen_at = last.frame.unwrap().decoded_at();
     tokio::time::sleep_until((frozen_at + Duration::from_millis(1_500)).into()).await;
     let now = Instant::now();
-    assert_eq!(view.tile(now, impatient).state, TileState::Offline);
-    assert_eq!(view.tile(now, patient).state, TileState::Holding);
+    assert_eq!(view.status(now, impatient).state, TileState::Offline);
+    assert_eq!(view.status(now, patient).state, TileState::Holding);
     assert_eq!(server.count("CONNECT"), 1);
 
     until(&view, 10, |_| server.count("CONNECT") == 2).await;
     let again = server.times("CONNECT")[1].saturating_duration_since(frozen_at);
     assert!(again >= SILENCE && again < SILENCE + Duration::from_secs(2), "{again:?}");
-    assert_eq!(view.tile(Instant::now(), patient).state, TileState::Holding, "never black in between");
+    assert_eq!(view.status(Instant::now(), patient).state, TileState::Holding, "never black in between");
     until_state(&view, TileState::Live).await;
     camera.stop().await;
 }
@@ -287,7 +297,7 @@ async fn nobody_listening_and_no_such_host_are_said_in_words() {
 
     // RFC 6761: never resolves. A machine without any name server says so instead.
     let camera = start("rtsp://cam9.invalid/x");
-    let reason = |tile: &TileStatus| tile.reason.clone().unwrap_or_default();
+    let reason = |tile: &Seen| tile.reason.clone().unwrap_or_default();
     let tile = until(&camera.view(), 15, |tile| {
         reason(tile).contains("cam9.invalid") && !reason(tile).contains(':')
     })
