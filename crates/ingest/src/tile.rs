@@ -1,4 +1,4 @@
-//! The life of a tile: connecting → live → holding → offline → … (design.md, "The life of a tile").
+//! The life of a tile: connecting → live → holding → offline → live → …
 //!
 //! [`Facts`] are what happened; what a tile shows is a pure function of them and of `now`. So nothing has to run
 //! for a tile to turn black on time, and every wall may have its own `black_after`. Once offline a tile stays

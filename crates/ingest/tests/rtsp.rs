@@ -137,7 +137,7 @@ async fn a_camera_that_closes_is_held_then_black_at_black_after_then_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c01_a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a_second() {
+async fn a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a_second() {
     let silent = Script::playing(H264).then(After::Silence);
     let server = Server::start(vec![silent, Script::playing(H264)]).await;
     let camera = start(&server.url(""));
@@ -200,7 +200,7 @@ async fn a_camera_slower_than_the_silence_is_asked_again_once_and_then_believed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c06_packets_that_make_no_sense_are_counted_and_skipped() {
+async fn packets_that_make_no_sense_are_counted_and_skipped() {
     let server = Server::start(vec![Script::playing(Stream { bad_packets: true, ..H264 })]).await;
     let camera = start(&server.url(""));
     let view = camera.view();
@@ -212,7 +212,7 @@ async fn c06_packets_that_make_no_sense_are_counted_and_skipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c11_garbage_in_the_connection_leads_to_a_new_one_within_a_second() {
+async fn garbage_in_the_connection_leads_to_a_new_one_within_a_second() {
     let server = Server::start(vec![Script::playing(H264).then(After::Garbage), Script::playing(H264)]).await;
     let camera = start(&server.url(""));
     let view = camera.view();
@@ -224,7 +224,7 @@ async fn c11_garbage_in_the_connection_leads_to_a_new_one_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c08_gradual_refresh_joined_in_the_middle_is_decoded_from_parameter_sets_in_the_sdp() {
+async fn gradual_refresh_joined_in_the_middle_is_decoded_from_parameter_sets_in_the_sdp() {
     let bytes = include_bytes!("fixtures/refresh.h264");
     let stream = Stream { bytes, parameters: Parameters::InSdp, first: 5, ..H264 };
     let server = Server::start(vec![Script::playing(stream).then(After::Silence)]).await;
@@ -241,7 +241,7 @@ async fn a_picture_of_more_than_16_megapixels_is_refused_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c17_a_wrong_password_is_said_and_not_tried_again_soon() {
+async fn a_wrong_password_is_said_and_not_tried_again_soon() {
     let server = Server::start(vec![Script::playing(H264).with_login("YWRtaW46cmlnaHQ=")]).await;
     let camera = start(&server.url("admin:wrong@"));
     let view = camera.view();

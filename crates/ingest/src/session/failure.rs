@@ -91,7 +91,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Failure {
-    /// Trying again soon could lock the account (failures.md C17).
+    /// Cameras lock an account after a few wrong passwords: trying again soon would keep its owner out, too.
     pub(crate) fn is_refused_login(&self) -> bool {
         matches!(self, Self::WrongLogin | Self::LoginNeeded | Self::LoginNotUnderstood | Self::Denied)
     }

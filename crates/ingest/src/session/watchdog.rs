@@ -27,7 +27,7 @@ pub(crate) struct Watchdog {
     /// No frame for so long ends the session of a camera that is not known to be slower.
     silence: Duration,
     /// The first frame of a session may take longer while data arrives: until the next key frame of a long group of
-    /// pictures (40 s and more are seen, <https://github.com/blakeblackshear/frigate/issues/11041>).
+    /// pictures (more than 40 s are reported, <https://github.com/blakeblackshear/frigate/issues/11041>).
     first_frame_budget: Duration,
     /// What is waited in a session that has not shown a pace yet.
     patience: Duration,
