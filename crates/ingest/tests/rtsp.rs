@@ -291,6 +291,35 @@ async fn what_is_wrong_is_said_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_understands_is_not_called_wrong() {
+    let server = Server::start(vec![Script::answering(Answer::Status("401 Unauthorized"))]).await;
+    let reason = "the camera asks for a login in a way that is not supported (401)";
+    check_reason(server.url("admin:secret@"), reason.into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_connection_ended_is_said_in_words() {
+    let closed = "connection closed by the camera";
+    let cases = [
+        (After::Close, closed),
+        (After::HalfAMessage, closed),
+        (After::HalfAPacket, closed),
+        (After::Reset, closed),
+        (After::Garbage, "broken data from the camera"),
+    ];
+    for (after, reason) in cases {
+        let one_picture = Stream { bytes: include_bytes!("fixtures/small.h264"), ..H264 };
+        // The next connection is not answered, so that the reason stays.
+        let scripts = vec![Script::playing(one_picture).then(after), Script::answering(Answer::Raw(""))];
+        let server = Server::start(scripts).await;
+        let camera = start(&server.url(""));
+        let tile = until(&camera.view(), 10, |tile| tile.state == TileState::Offline).await;
+        assert_eq!(tile.reason.as_deref(), Some(reason), "{after:?}");
+        camera.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_listening_and_no_such_host_are_said_in_words() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check_reason(format!("rtsp://{free}/x"), format!("connection refused by {free}")).await;
