@@ -1,7 +1,9 @@
 //! Logs: to stderr, by `tracing`, filtered by `WALLCAST_LOG` (the syntax of `RUST_LOG`).
 
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
@@ -31,9 +33,27 @@ pub fn init() {
         .with_target(false);
     // A filter of its own: a directive of the user's that names a module would win over one of ours in his filter.
     tracing_subscriber::registry().with(filter_fn(may_be_shown)).with(filter).with(lines).init();
+    log_panics();
     if let Some(error) = unreadable {
         tracing::warn!(%error, "{FILTER_VARIABLE} could not be read; using {DEFAULT_FILTER:?}");
     }
+}
+
+/// A panic is caught where it matters (a camera, a tile, an encoder, a peer) and may come back at every frame: it becomes
+/// a line of the log, and one second must pass before the next.
+fn log_panics() {
+    let last = Mutex::new(None::<Instant>);
+    std::panic::set_hook(Box::new(move |panic| {
+        let mut last = last.lock();
+        if last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let thread = std::thread::current();
+        let place = panic.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(thread = thread.name().unwrap_or("unnamed"), %place, "fault in the program: {message}");
+    }));
 }
 
 /// Whether what a target writes at a level is free of secrets, whatever the user's filter asks for.

@@ -14,7 +14,7 @@ use crate::config::{CameraEntry, Config, WallEntry};
 use crate::convert::{CameraTile, EmptyTile, KeyFrameRequester, RtspSink, WebRtcSink};
 use crate::rtsp::{Mount, Mounts, NameInUse};
 
-/// A wall whose clock has not moved for so long stands still.
+/// A wall that has kept no tick, or delivered nothing to its viewers, for so long stands still.
 const STANDING_STILL_AFTER: Duration = Duration::from_secs(5);
 /// How long a camera may take from PLAY to its first decoded picture: a group of pictures of 20 s is seen in the field.
 const FIRST_FRAME_BUDGET: Duration = Duration::from_secs(20);
@@ -98,9 +98,9 @@ impl Running {
 }
 
 impl WallOutput {
-    /// Whether the wall's clock has moved lately.
+    /// Whether the wall has kept a tick lately: delivered a picture, or had nobody to deliver one to.
     pub fn is_alive(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.view.stats(now).last_progress) < STANDING_STILL_AFTER
+        now.saturating_duration_since(self.view.last_progress()) < STANDING_STILL_AFTER
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::http::Shared;
 
-/// 200 while every wall's clock ticks; 503 otherwise. Strangers may ask, so walls are counted, not named.
+/// 200 while every wall ticks, and delivers where somebody watches; 503 otherwise. Strangers may ask, so walls are counted, not named.
 pub(super) async fn livez(State(shared): State<Shared>) -> Response {
     let now = Instant::now();
     let standing_still = shared.running.walls.iter().filter(|wall| !wall.is_alive(now)).count();
