@@ -59,6 +59,7 @@ impl Picture {
             height: self.height,
             planes: [self.plane(0), self.plane(1), self.plane(2)],
             strides: [stride, stride / 2, stride / 2],
+            sample_aspect: (1, 1),
             generation,
         }
     }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::viewer::Viewer;
 use common::wallcast::Wallcast;
+use wallcast::auth::{Auth, Authenticator};
 use wallcast::rtsp::{Mount, Mounts, RtspServer};
 
 const CAMERAS: usize = 4;
@@ -154,7 +155,8 @@ impl Cameras {
                 (mount, encode_clip(number))
             })
             .collect();
-        let server = RtspServer::bind("127.0.0.1:0".parse().unwrap(), mounts, Vec::new()).unwrap();
+        let open = Arc::new(Authenticator::new(Auth::Open));
+        let server = RtspServer::bind("127.0.0.1:0".parse().unwrap(), mounts, open).unwrap();
         let urls =
             (1..=CAMERAS).map(|number| format!("rtsp://{}/cam{number}", server.local_addr())).collect();
         let stop = Arc::new(AtomicBool::new(false));

@@ -1,14 +1,17 @@
 //! Paints what the tiles show onto the canvas, and only what changed since the last time.
 //!
-//! A tile whose picture has the same generation and size as the one painted before is left as it is, unless a tile
-//! under it was painted in the meantime. Nothing is allocated but when a picture's size changes.
+//! A tile whose picture has the same generation and shape as the one painted before is left as it is, unless a tile
+//! under it was painted in the meantime. Nothing is allocated but when a picture's shape changes. A panic on one tile's
+//! picture is that tile's alone: it is black, and the others are painted.
 
 use crate::canvas::Canvas;
 use crate::fit::Mapping;
 use crate::geometry::Rect;
 use crate::layout::{Layout, Placement};
-use crate::picture::{PictureError, PictureView};
+use crate::picture::{PictureError, PictureView, Shape};
 use crate::scale::{Instructions, Plane, PlaneScaler};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// What a tile shows; asked once at every tick that is composed.
@@ -16,17 +19,19 @@ pub trait TileSource: Send {
     /// Calls `paint` exactly once with what the tile shows at `now`; `None` is black.
     ///
     /// It is called on the wall's thread: it must not wait for a camera, a decoder or the network. A picture stays
-    /// borrowed until `paint` returns.
+    /// borrowed until `paint` returns. A source that panics is counted, shown black, and asked again at the next tick.
     fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>));
 }
 
-/// How many tiles of a canvas were painted, and how many pictures were refused.
+/// How many tiles of a canvas were painted, and what went wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Composed {
     /// Tiles that were painted anew; the others were still as they should be.
     pub painted: usize,
     /// Pictures that could not be (see [`PictureError`]); their tiles are black.
     pub refused: usize,
+    /// Tiles on which showing or painting the picture panicked; they are black.
+    pub panics: usize,
 }
 
 /// A canvas, and what is on it. A wall owns one; it is public for programs that want single pictures.
@@ -46,7 +51,14 @@ impl Compositor {
             .enumerate()
             .map(|(i, &placement)| {
                 let beneath = (0..i).filter(|&j| placements[j].rect().overlaps(&placement.rect())).collect();
-                Tile { placement, beneath, painted: Painted::Unknown, scaling: None, repainted: false }
+                Tile {
+                    placement,
+                    beneath,
+                    painted: Painted::Unknown,
+                    scaling: None,
+                    repainted: false,
+                    panicked: false,
+                }
             })
             .collect();
         Compositor { canvas: Canvas::black(layout.canvas()), tiles, instructions: Instructions::detect() }
@@ -68,25 +80,29 @@ impl Compositor {
                 tile.painted = Painted::Unknown;
             }
             tile.repainted = false;
-            let mut paint = |picture: Option<PictureView<'_>>| {
-                composed.refused += usize::from(tile.paint(canvas, picture, instructions).is_err());
-            };
-            match sources.get_mut(i) {
-                Some(source) => source.show(now, &mut paint),
-                None => paint(None),
+            let shown = catch_unwind(AssertUnwindSafe(|| {
+                let mut paint = |picture: Option<PictureView<'_>>| {
+                    composed.refused += usize::from(tile.paint(canvas, picture, instructions).is_err());
+                };
+                match sources.get_mut(i) {
+                    Some(source) => source.show(now, &mut paint),
+                    None => paint(None),
+                }
+            }));
+            match shown {
+                Ok(()) => tile.panicked = false,
+                Err(panic) => {
+                    composed.panics += 1;
+                    tile.handle_panic(canvas, i, &*panic);
+                }
             }
             composed.painted += usize::from(self.tiles[i].repainted);
         }
         composed
     }
-
-    /// Forgets what is on the canvas: every tile is painted at the next [`Compositor::compose`]. For after a panic.
-    pub(crate) fn forget(&mut self) {
-        self.tiles.iter_mut().for_each(|tile| tile.painted = Painted::Unknown);
-    }
 }
 
-/// One tile: its place, what was painted there last, and the scalers for pictures of that size.
+/// One tile: its place, what was painted there last, and the scalers for pictures of that shape.
 #[derive(Debug)]
 struct Tile {
     placement: Placement,
@@ -95,6 +111,8 @@ struct Tile {
     painted: Painted,
     scaling: Option<Scaling>,
     repainted: bool,
+    /// Whether it panicked the last time it was asked.
+    panicked: bool,
 }
 
 /// What is known to be in a tile's rectangle, bars included.
@@ -102,13 +120,12 @@ struct Tile {
 enum Painted {
     Unknown,
     Black,
-    Picture { width: u32, height: u32, generation: u64 },
+    Picture { shape: Shape, generation: u64 },
 }
 
 #[derive(Debug)]
 struct Scaling {
-    width: u32,
-    height: u32,
+    shape: Shape,
     mapping: Mapping,
     luma: PlaneScaler,
     chroma: PlaneScaler,
@@ -123,11 +140,8 @@ impl Tile {
     ) -> Result<(), PictureError> {
         let checked = picture.map_or(Ok(None), |picture| picture.check().map(|()| Some(picture)));
         let picture = checked.unwrap_or(None);
-        let wanted = picture.map_or(Painted::Black, |p| Painted::Picture {
-            width: p.width,
-            height: p.height,
-            generation: p.generation,
-        });
+        let wanted = picture
+            .map_or(Painted::Black, |p| Painted::Picture { shape: p.shape(), generation: p.generation });
         if wanted != self.painted {
             let before = self.painted;
             // Whoever panics half way through leaves a tile of which nothing is known.
@@ -142,6 +156,25 @@ impl Tile {
         checked.map(|_| ())
     }
 
+    /// Makes it black, and forgets all that was made for its pictures. Tells of the first of a row of panics only: the
+    /// next ones come at every tick.
+    fn handle_panic(&mut self, canvas: &mut Canvas, number: usize, panic: &(dyn Any + Send)) {
+        if !std::mem::replace(&mut self.panicked, true) {
+            let panic = panic_text(panic);
+            tracing::error!(
+                tile = number,
+                panic,
+                "caught a panic; the tile is black until it shows a picture again"
+            );
+        }
+        self.scaling = None;
+        if self.painted != Painted::Black {
+            canvas.fill_black(self.placement.rect());
+            self.painted = Painted::Black;
+            self.repainted = true;
+        }
+    }
+
     fn paint_picture(
         &mut self,
         canvas: &mut Canvas,
@@ -149,13 +182,12 @@ impl Tile {
         before: Painted,
         instructions: Instructions,
     ) {
-        let (width, height) = (picture.width, picture.height);
+        let shape = picture.shape();
         let scaling = match self.scaling.take() {
-            Some(scaling) if (scaling.width, scaling.height) == (width, height) => scaling,
-            _ => Scaling::new(width, height, &self.placement, instructions),
+            Some(scaling) if scaling.shape == shape => scaling,
+            _ => Scaling::new(shape, &self.placement, instructions),
         };
-        let bars_stand =
-            matches!(before, Painted::Picture { width: w, height: h, .. } if (w, h) == (width, height));
+        let bars_stand = matches!(before, Painted::Picture { shape: painted, .. } if painted == shape);
         if !bars_stand {
             fill_bars(canvas, self.placement.rect(), scaling.mapping.target);
         }
@@ -164,14 +196,14 @@ impl Tile {
 }
 
 impl Scaling {
-    fn new(width: u32, height: u32, placement: &Placement, instructions: Instructions) -> Scaling {
-        let mapping = Mapping::new(width, height, placement.rect(), placement.fit());
+    fn new(shape: Shape, placement: &Placement, instructions: Instructions) -> Scaling {
+        let mapping = Mapping::new(shape, placement.rect(), placement.fit());
         let scaler = |source: Rect, target: Rect| {
             PlaneScaler::new((source.width, source.height), (target.width, target.height), instructions)
         };
         let luma = scaler(mapping.source, mapping.target);
         let chroma = scaler(mapping.source.chroma(), mapping.target.chroma());
-        Scaling { width, height, mapping, luma, chroma }
+        Scaling { shape, mapping, luma, chroma }
     }
 
     fn paint(&mut self, canvas: &mut Canvas, picture: &PictureView<'_>) {
@@ -187,6 +219,12 @@ impl Scaling {
             scaler.scale(Plane { data, stride }, &mut canvas.plane_mut(plane)[place..], canvas_stride);
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// Paints what of `tile` lies outside of `target` black.

@@ -8,11 +8,25 @@ mod openh264;
 mod sps;
 
 pub use self::level::Level;
-pub use self::openh264::{EncodeError, EncoderConfig, OpenError, OpenH264};
+pub use self::openh264::OpenH264;
 
 use crate::canvas::Canvas;
+use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use crate::tick::CanvasTime;
 use bytes::Bytes;
+use std::error::Error as StdError;
+use thiserror::Error;
+
+/// What an encoder is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderConfig {
+    /// The canvases' size.
+    pub size: CanvasSize,
+    /// Canvases a second.
+    pub fps: FrameRate,
+    /// Bits a second to aim at.
+    pub bitrate: Bitrate,
+}
 
 /// One coded canvas.
 #[derive(Clone, Debug)]
@@ -21,6 +35,41 @@ pub struct Encoded {
     pub data: Bytes,
     /// Whether it is an IDR.
     pub key: bool,
+}
+
+/// An encoder refused to start.
+#[derive(Debug, Error)]
+#[error("{encoder} does not open for {}x{} at {} fps and {} b/s", config.size.width(), config.size.height(), config.fps.get(), config.bitrate.bps())]
+pub struct OpenError {
+    /// Its name.
+    pub encoder: &'static str,
+    /// What it was asked for.
+    pub config: EncoderConfig,
+    /// What it says; its type is the encoder's own business.
+    pub source: Box<dyn StdError + Send + Sync>,
+}
+
+/// A canvas was not encoded.
+#[derive(Debug, Error)]
+pub enum EncodeError {
+    /// The canvas is not the size that the encoder was made for.
+    #[error("found a canvas of {}x{}, expected {}x{}", found.width(), found.height(), expected.width(), expected.height())]
+    Size {
+        /// The canvas's size.
+        found: CanvasSize,
+        /// The encoder's.
+        expected: CanvasSize,
+    },
+    /// The encoder failed.
+    #[error("{encoder} failed at tick {tick}")]
+    Failed {
+        /// Its name.
+        encoder: &'static str,
+        /// The canvas's tick.
+        tick: u64,
+        /// What it says; its type is the encoder's own business.
+        source: Box<dyn StdError + Send + Sync>,
+    },
 }
 
 /// The seam between a wall and what encodes for it. The tests put a failing encoder here; FFmpeg's follow.
@@ -35,4 +84,24 @@ pub(crate) trait Encode: Send {
 
     /// The name shown in statistics.
     fn name(&self) -> &'static str;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_of_any_library_can_say_what_went_wrong() {
+        let (size, fps, bitrate) = (CanvasSize::FULL_HD, FrameRate::DEFAULT, Bitrate::DEFAULT);
+        let open = OpenError {
+            encoder: "h264_vaapi",
+            config: EncoderConfig { size, fps, bitrate },
+            source: std::io::Error::other("no such device").into(),
+        };
+        assert_eq!(open.to_string(), "h264_vaapi does not open for 1920x1080 at 25 fps and 4000000 b/s");
+        assert_eq!(open.source().map(ToString::to_string).as_deref(), Some("no such device"));
+        let encode = EncodeError::Failed { encoder: "libx264", tick: 7, source: "out of memory".into() };
+        assert_eq!(encode.to_string(), "libx264 failed at tick 7");
+        assert_eq!(encode.source().map(ToString::to_string).as_deref(), Some("out of memory"));
+    }
 }

@@ -3,11 +3,13 @@
 //! Pixels are taken as square. The scaling itself is in [`crate::scale`].
 
 use crate::geometry::Rect;
+use crate::picture::Shape;
 
 /// How a picture fills a tile of another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fit {
-    /// All of the picture, its shape kept, black bars on two sides.
+    /// All of the picture, its shape kept, black bars on two sides. The shape is that of the picture as it is meant to be
+    /// seen: its samples need not be square.
     #[default]
     Contain,
     /// All of the tile, the picture's shape kept, its two sides cut off evenly.
@@ -37,27 +39,30 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Places a picture of `width` x `height` (each at least 1) in `tile` (even, at least 2x2).
-    pub(crate) fn new(width: u32, height: u32, tile: Rect, fit: Fit) -> Mapping {
+    /// Places a picture (each side at least 1) in `tile` (even, at least 2x2).
+    pub(crate) fn new(picture: Shape, tile: Rect, fit: Fit) -> Mapping {
+        let Shape { width, height, sample_aspect: (across, down) } = picture;
         let whole = Rect { x: 0, y: 0, width, height };
         match fit {
             Fit::Stretch => Mapping { source: whole, target: tile },
             Fit::Contain => {
-                let (w, h) = largest_within(tile.width, tile.height, width, height);
+                let (w, h) = largest_within(tile.width, tile.height, picture.seen());
                 Mapping { source: whole, target: centred(tile, even(w, tile.width), even(h, tile.height)) }
             }
             Fit::Cover => {
-                let (w, h) = largest_within(width, height, tile.width, tile.height);
+                // The tile's shape counted in the picture's samples.
+                let shape =
+                    (u64::from(tile.width) * u64::from(down), u64::from(tile.height) * u64::from(across));
+                let (w, h) = largest_within(width, height, shape);
                 Mapping { source: centred(whole, even(w, width), even(h, height)), target: tile }
             }
         }
     }
 }
 
-/// The largest rectangle of the shape `shape_width : shape_height` inside `width` x `height`, to the nearest sample.
-fn largest_within(width: u32, height: u32, shape_width: u32, shape_height: u32) -> (u32, u32) {
-    let (w, h, sw, sh) =
-        (u64::from(width), u64::from(height), u64::from(shape_width), u64::from(shape_height));
+/// The largest rectangle of the shape `sw : sh`, each below 2^48, inside `width` x `height`, to the nearest sample.
+fn largest_within(width: u32, height: u32, (sw, sh): (u64, u64)) -> (u32, u32) {
+    let (w, h) = (u64::from(width), u64::from(height));
     let nearest = |product: u64, by: u64| ((product + by / 2) / by) as u32;
     if w * sh <= h * sw { (width, nearest(w * sh, sw)) } else { (nearest(h * sw, sh), height) }
 }
@@ -81,11 +86,27 @@ mod tests {
     const LEFT: Rect = Rect { x: 0, y: 0, width: 480, height: 1080 };
     const TOP: Rect = Rect { x: 480, y: 0, width: 960, height: 540 };
 
+    fn shape(size: (u32, u32), sample_aspect: (u32, u32)) -> Shape {
+        Shape { width: size.0, height: size.1, sample_aspect }
+    }
+
     #[track_caller]
     fn check(size: (u32, u32), tile: Rect, fit: Fit, source: [u32; 4], target: [u32; 4]) {
+        check_samples(size, (1, 1), tile, fit, source, target);
+    }
+
+    #[track_caller]
+    fn check_samples(
+        size: (u32, u32),
+        aspect: (u32, u32),
+        tile: Rect,
+        fit: Fit,
+        source: [u32; 4],
+        target: [u32; 4],
+    ) {
         let rect = |[x, y, width, height]: [u32; 4]| Rect { x, y, width, height };
         let expected = Mapping { source: rect(source), target: rect(target) };
-        assert_eq!(Mapping::new(size.0, size.1, tile, fit), expected);
+        assert_eq!(Mapping::new(shape(size, aspect), tile, fit), expected);
     }
 
     #[test]
@@ -104,6 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn pictures_of_samples_that_are_not_square_are_seen_in_their_own_shape() {
+        // 704x576 is 4:3 with samples of 12:11, and 16:9 with samples of 16:11.
+        let whole = [0, 0, 704, 576];
+        check_samples((704, 576), (12, 11), TOP, Fit::Contain, whole, [600, 0, 720, 540]);
+        check_samples((704, 576), (16, 11), TOP, Fit::Contain, whole, [480, 0, 960, 540]);
+        check_samples((704, 576), (16, 11), LEFT, Fit::Contain, whole, [0, 404, 480, 270]);
+        // 960x576 (960H) is 4:3 with samples of 4:5.
+        check_samples((960, 576), (4, 5), TOP, Fit::Contain, [0, 0, 960, 576], [600, 0, 720, 540]);
+        // Of 4:3 three quarters of the rows fill a tile of 16:9; of 16:9 everything does.
+        check_samples((704, 576), (12, 11), TOP, Fit::Cover, [0, 72, 704, 432], [480, 0, 960, 540]);
+        check_samples((704, 576), (16, 11), TOP, Fit::Cover, whole, [480, 0, 960, 540]);
+        check_samples((960, 576), (4, 5), LEFT, Fit::Cover, [320, 0, 320, 576], [0, 0, 480, 1080]);
+        check_samples((704, 576), (12, 11), LEFT, Fit::Stretch, whole, [0, 0, 480, 1080]);
+    }
+
+    #[test]
     fn stretch_shows_everything_everywhere() {
         check((641, 361), LEFT, Fit::Stretch, [0, 0, 641, 361], [0, 0, 480, 1080]);
     }
@@ -111,13 +148,17 @@ mod tests {
     #[test]
     fn every_mapping_is_even_and_inside() {
         let sizes = [1, 2, 3, 5, 16, 63, 64, 101, 352, 641, 1079, 1920, 4096];
+        let aspects = [(1, 1), (12, 11), (1, 4), (4, 1), (u32::MAX, u32::MAX - 1), (u32::MAX / 4, u32::MAX)];
         let tiles = [(2, 2), (2, 600), (600, 2), (64, 64), (480, 1080), (966, 542)];
         for (width, height) in sizes.into_iter().flat_map(|w| sizes.map(|h| (w, h))) {
-            for (tw, th) in tiles {
+            for ((tw, th), aspect) in tiles.into_iter().flat_map(|tile| aspects.map(|aspect| (tile, aspect)))
+            {
                 for fit in [Fit::Contain, Fit::Cover, Fit::Stretch] {
                     let tile = Rect { x: 10, y: 20, width: tw, height: th };
-                    let Mapping { source, target } = Mapping::new(width, height, tile, fit);
-                    let what = format!("{width}x{height} {fit:?} in {tw}x{th}: {source:?} to {target:?}");
+                    let Mapping { source, target } = Mapping::new(shape((width, height), aspect), tile, fit);
+                    let what = format!(
+                        "{width}x{height} of {aspect:?} {fit:?} in {tw}x{th}: {source:?} to {target:?}"
+                    );
                     assert!(source.width > 0 && source.height > 0, "{what}");
                     assert!(source.x % 2 == 0 && source.y % 2 == 0, "{what}");
                     assert!(source.x + source.width <= width && source.y + source.height <= height, "{what}");

@@ -17,6 +17,9 @@ pub struct PictureView<'a> {
     pub planes: [&'a [u8]; 3],
     /// Bytes from one row of a plane to the next, at least its samples a row.
     pub strides: [usize; 3],
+    /// Width to height of one sample: (1, 1) is square, (12, 11) is 704x576 shown as 4:3 (`sample_aspect_ratio` of H.264,
+    /// section E.2.1). What is 0 is unknown, and what is beyond 1:4 to 4:1 is a mistake: both count as square.
+    pub sample_aspect: (u32, u32),
     /// Changes when the picture does, and never returns to an earlier value within one tile: a tile whose generation
     /// and size stay is not painted again.
     pub generation: u64,
@@ -55,7 +58,32 @@ pub enum PictureError {
     },
 }
 
+/// What decides where a picture goes in a tile: its size in samples, and the shape of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Both at least 1.
+    pub(crate) sample_aspect: (u32, u32),
+}
+
+impl Shape {
+    /// A width and a height, each below 2^47, in the ratio in which the picture is to be seen.
+    pub(crate) fn seen(self) -> (u64, u64) {
+        let (across, down) = self.sample_aspect;
+        (u64::from(self.width) * u64::from(across), u64::from(self.height) * u64::from(down))
+    }
+}
+
 impl PictureView<'_> {
+    /// Its size and its samples' shape, which is square where what it says cannot be.
+    pub(crate) fn shape(&self) -> Shape {
+        let (across, down) = (u64::from(self.sample_aspect.0), u64::from(self.sample_aspect.1));
+        let is_sane = across > 0 && down > 0 && across <= 4 * down && down <= 4 * across;
+        let sample_aspect = if is_sane { self.sample_aspect } else { (1, 1) };
+        Shape { width: self.width, height: self.height, sample_aspect }
+    }
+
     /// Whether size, strides and planes agree; afterwards every row of every plane can be sliced.
     pub(crate) fn check(&self) -> Result<(), PictureError> {
         let (width, height) = (self.width, self.height);
@@ -89,6 +117,7 @@ mod tests {
             height: 6,
             planes: [&y, &c[..11], &c[..11]],
             strides: [8, 4, 4],
+            sample_aspect: (1, 1),
             generation: 0,
         };
         assert_eq!(whole.check(), Ok(()));
@@ -101,6 +130,20 @@ mod tests {
         for (width, height) in [(0, 6), (5, 0), (16_385, 6)] {
             let size = PictureView { width, height, ..whole };
             assert_eq!(size.check(), Err(PictureError::Size { width, height }));
+        }
+    }
+    #[test]
+    fn samples_of_an_impossible_shape_count_as_square() {
+        let of = |sample_aspect| {
+            let (planes, strides) = ([&[0_u8][..]; 3], [1; 3]);
+            let view = PictureView { width: 1, height: 1, planes, strides, sample_aspect, generation: 0 };
+            view.shape().sample_aspect
+        };
+        for sane in [(1, 1), (12, 11), (16, 11), (4, 1), (1, 4), (u32::MAX, u32::MAX / 4 + 1)] {
+            assert_eq!(of(sane), sane);
+        }
+        for odd in [(0, 0), (0, 1), (1, 0), (5, 1), (1, 5), (4_001, 1_000), (u32::MAX, 1)] {
+            assert_eq!(of(odd), (1, 1), "{odd:?}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A wall: the thread `wall-<name>` that composes at every tick, encodes once, and hands the result to its sinks.
 //!
 //! Nothing is composed or encoded while no sink is wanted; the clock goes on. What one sink does cannot be felt by
-//! another or by the wall: [`Sink::deliver`] must not wait, and one that panics is counted and passed over. A panic or
-//! an error in composing or encoding costs that tick and a new encoder, never the process. Who the sinks are, and
-//! where pictures come from, is the binary's business.
+//! another or by the wall: [`Sink::deliver`] must not wait, and one that panics is counted and passed over. A tile that
+//! panics is black, and no more than that. A panic or an error in encoding costs that tick and a new encoder, never the
+//! process. Who the sinks are, and where pictures come from, is the binary's business.
 
 mod run;
 mod stats;
@@ -193,10 +193,17 @@ impl WallView {
         self.0.key_frame_wanted.store(true, Ordering::Release);
     }
 
+    /// When a tick last ended as it should: with an access unit for the sinks, or with nobody watching. It stands still
+    /// while viewers look at a frozen picture. For a watchdog: unlike [`WallView::stats`] it costs next to nothing.
+    pub fn last_progress(&self) -> Instant {
+        self.0.meters.lock().last_progress
+    }
+
     /// How it is doing at `now`.
     pub fn stats(&self, now: Instant) -> WallStats {
         let requests = self.0.key_frame_requests.load(Ordering::Relaxed);
-        self.0.meters.lock().stats(now, &self.0.config, self.0.encoder, requests)
+        let meters = self.0.meters.lock().clone();
+        meters.stats(now, &self.0.config, self.0.encoder, requests)
     }
 }
 
@@ -205,7 +212,8 @@ impl WallView {
 struct Shared {
     config: WallConfig,
     encoder: &'static str,
-    /// Held for the time of a few additions, or of one copy of a few hundred numbers.
+    /// Held for the time of a few additions, or of one copy: the copy is summed and sorted without the lock, because the
+    /// wall's thread takes it at every tick.
     meters: Mutex<Meters>,
     key_frame_wanted: AtomicBool,
     key_frame_requests: AtomicU64,

@@ -13,7 +13,7 @@ pub struct Percentiles {
 }
 
 /// The samples of the last `span`, at most `capacity` of them: the oldest goes first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Window {
     span: Duration,
     capacity: usize,

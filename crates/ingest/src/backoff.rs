@@ -1,5 +1,5 @@
 //! When to try again: 1, 1, 2, 5, 10, then every 30 s, each ±20 %, from the beginning again once a session really
-//! delivered. A refused login waits at least a minute, because cameras lock accounts out (failures.md C17).
+//! delivered. A refused login waits at least a minute, because cameras lock accounts out after a few of them.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Backoff {
         let jitter = JITTER * jitter.clamp(-1.0, 1.0);
         Duration::from_secs_f64(match end.login_refused {
             true => AFTER_REFUSED_LOGIN_SECONDS * (1.0 + jitter.abs()),
-            // A working camera is asked again within the second (failures.md B2): spread downwards only.
+            // A camera that worked is asked again within the second: spread downwards only.
             false if first => step * (1.0 - jitter.abs()),
             false => step * (1.0 + jitter),
         })

@@ -15,7 +15,7 @@ use crate::session;
 use crate::session::rtsp::RtspSource;
 use crate::source::SourceUrl;
 use crate::stats::CameraStats;
-use crate::tile::{Moment, TileStatus};
+use crate::tile::{Moment, Tile, TileStatus};
 
 /// How RTP comes from the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -36,25 +36,30 @@ pub struct CameraConfig {
     pub source: SourceUrl,
     /// How RTP comes.
     pub transport: Transport,
-    /// Without a decoded frame for so long, the session is closed and opened again. 10 s by default.
-    pub black_after: Duration,
+    /// Without a decoded frame for so long, the session is closed and opened again; longer for a camera that is found
+    /// to be slower than that, and at least 10 s for the first data of a session. 10 s by default. When its tiles turn
+    /// black is another matter, see [`CameraView::tile`].
+    pub silence: Duration,
     /// How long the first frame of a session may take while data arrives (a long group of pictures). 20 s by default.
     pub first_frame_budget: Duration,
 }
 
 impl CameraConfig {
-    /// A camera with the defaults: TCP, 10 s, 20 s.
+    /// A camera with the defaults: TCP, 10 s of silence, 20 s for the first frame.
     #[must_use]
     pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
         Self {
             name: name.into(),
             source,
             transport: Transport::default(),
-            black_after: Duration::from_secs(10),
+            silence: Duration::from_secs(10),
             first_frame_budget: Duration::from_secs(20),
         }
     }
 }
+
+/// A camera belongs to no wall, or to several with different ideas of when to turn black.
+const STATS_BLACK_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a camera cannot be started; a camera that does not answer is no reason.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +92,6 @@ pub struct Camera {
 #[derive(Clone)]
 pub struct CameraView {
     record: Arc<Record>,
-    black_after: Duration,
 }
 
 impl Camera {
@@ -105,7 +109,7 @@ impl Camera {
             .map_err(|SpawnError(source)| StartError::Thread { name, source })?;
 
         record.progressed(&format!("connecting to {}:{}", config.source.host(), config.source.port()));
-        let view = CameraView { record: record.clone(), black_after: config.black_after };
+        let view = CameraView { record: record.clone() };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let session = runtime.spawn(async move {
@@ -147,17 +151,24 @@ impl CameraView {
         self.record.name()
     }
 
-    /// What a tile of this camera shows at `now`, black after `black_after` without a decoded frame. Never waits for
-    /// the network or the decoder.
+    /// What a tile of this camera shows at `now`, black after `black_after` without a decoded frame. For walls, at
+    /// every tick: the frame counts as seen (see [`CameraStats::frames_overwritten`]). Never waits for the network or
+    /// the decoder.
     #[must_use]
-    pub fn tile(&self, now: Instant, black_after: Duration) -> TileStatus {
+    pub fn tile(&self, now: Instant, black_after: Duration) -> Tile {
         self.record.tile(now, black_after)
     }
 
-    /// Figures; the state is judged with the camera's own `black_after`.
+    /// How a tile of this camera is at `now`, for whoever does not show its picture. Changes nothing.
+    #[must_use]
+    pub fn status(&self, now: Instant, black_after: Duration) -> TileStatus {
+        self.record.status(now, black_after)
+    }
+
+    /// Figures; the state is that of a tile which turns black after 10 s, the default of walls.
     #[must_use]
     pub fn stats(&self, now: Instant) -> CameraStats {
-        self.record.stats(now, self.black_after)
+        self.record.stats(now, STATS_BLACK_AFTER)
     }
 }
 

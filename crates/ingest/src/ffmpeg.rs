@@ -69,12 +69,7 @@ const BUILT_FOR_MAJOR: u32 = ffmpeg_next::ffi::LIBAVCODEC_VERSION_MAJOR as u32;
 pub fn check_ffmpeg() -> Result<FfmpegVersions, FfmpegTooOld> {
     silence();
     let avcodec = LibraryVersion::unpack(codec::version());
-    check_version(avcodec)?;
-    for decoder in ["h264", "hevc"] {
-        if codec::decoder::find_by_name(decoder).is_none() {
-            return Err(FfmpegTooOld::NoDecoder { found: avcodec, decoder });
-        }
-    }
+    check(avcodec, |decoder| codec::decoder::find_by_name(decoder).is_some())?;
     Ok(FfmpegVersions { avcodec, avutil: LibraryVersion::unpack(util::version()) })
 }
 
@@ -82,6 +77,14 @@ pub fn check_ffmpeg() -> Result<FfmpegVersions, FfmpegTooOld> {
 pub(crate) fn silence() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| log::set_level(log::Level::Quiet));
+}
+
+fn check(found: LibraryVersion, has_decoder: impl Fn(&str) -> bool) -> Result<(), FfmpegTooOld> {
+    check_version(found)?;
+    match ["h264", "hevc"].into_iter().find(|decoder| !has_decoder(decoder)) {
+        Some(decoder) => Err(FfmpegTooOld::NoDecoder { found, decoder }),
+        None => Ok(()),
+    }
 }
 
 fn check_version(found: LibraryVersion) -> Result<(), FfmpegTooOld> {
@@ -123,7 +126,22 @@ mod tests {
         assert_eq!(error.to_string(), "found libavcodec 58.134.100, expected 59.37.0 (FFmpeg 5.1) or later");
         let error = check_version(LibraryVersion { major: 59, minor: 36, micro: 100 }).unwrap_err();
         assert!(matches!(error, FfmpegTooOld::Version { .. }));
-        let error = check_version(LibraryVersion { major: 99, minor: 0, micro: 0 }).unwrap_err();
-        assert!(matches!(error, FfmpegTooOld::OtherMajor { .. }));
+    }
+
+    #[test]
+    fn a_library_with_another_layout_than_the_headers_is_refused() {
+        let error = check_version(LibraryVersion { major: 99, minor: 8, micro: 7 }).unwrap_err();
+        let built_for = format!("found libavcodec 99.8.7, expected major version {BUILT_FOR_MAJOR}: ");
+        assert_eq!(error.to_string(), built_for + "this program was built for another FFmpeg");
+    }
+
+    #[test]
+    fn a_library_without_a_decoder_is_refused_by_the_decoders_name() {
+        let lacking = |missing: &'static str| check(EXPECTED, move |decoder| decoder != missing).unwrap_err();
+        assert_eq!(
+            lacking("hevc").to_string(),
+            "found libavcodec 59.37.0 without the decoder hevc, expected an FFmpeg with h264 and hevc"
+        );
+        assert!(matches!(lacking("h264"), FfmpegTooOld::NoDecoder { decoder: "h264", .. }));
     }
 }

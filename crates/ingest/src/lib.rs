@@ -11,7 +11,7 @@
 //! | queue | capacity | when full |
 //! | --- | --- | --- |
 //! | session → decode thread: access units | 32 | drop up to the next key frame, count `access_units_dropped` |
-//! | decode thread → last-frame cache | 1 | the newest wins, count `frames_overwritten` |
+//! | decode thread → last-frame cache | 1 | the newest wins, count `frames_overwritten` while a wall looks |
 //!
 //! # Secrets
 //! A camera's user, password and query string appear in nothing this crate logs or returns. The library `retina`
@@ -25,6 +25,7 @@ mod decode;
 mod ffi;
 mod ffmpeg;
 mod frame;
+mod pace;
 mod queue;
 mod record;
 mod session;
@@ -37,7 +38,7 @@ pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
 pub use source::{SourceUrl, SourceUrlError};
 pub use stats::{CameraStats, Percentiles};
-pub use tile::{TileState, TileStatus};
+pub use tile::{Reason, Tile, TileState, TileStatus};
 
 /// Targets of the `log` crate whose lines may carry a camera's query string, which can be a secret. Everything
 /// worth knowing from them is in this crate's own reasons.

@@ -40,7 +40,7 @@ pub(crate) async fn run(stop: CancellationToken, record: Arc<Record>, source: &m
         };
         record.failed(Moment::now(), &failure.to_string());
 
-        let delivered = record.session_decoded().map_or(Duration::ZERO, |(first, last)| last - first);
+        let delivered = record.session_frames().map_or(Duration::ZERO, |frames| frames.last - frames.first);
         let end = SessionEnd { login_refused: failure.is_refused_login(), delivered };
         let wait = backoff.wait_after(end, rand::random_range(-1.0..=1.0));
         tracing::debug!(camera = %record.name(), ?wait, "session ended: {failure}");

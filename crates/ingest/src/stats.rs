@@ -8,7 +8,7 @@ use crate::tile::TileState;
 /// One camera's figures. Nothing in it is secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CameraStats {
-    /// What its tile would be doing with the camera's own `black_after`.
+    /// What a tile that turns black after 10 s would be doing.
     pub state: TileState,
     /// Why it is not live.
     pub reason: Option<String>,
@@ -28,7 +28,8 @@ pub struct CameraStats {
     pub frame_age: Option<Duration>,
     /// Frames decoded since the camera was started.
     pub frames_decoded: u64,
-    /// Frames that a newer one replaced before anybody looked at them.
+    /// Frames that a newer one replaced before a wall looked at them, though walls were looking: the camera is faster
+    /// than the walls that show it. Frames that come while nobody watches are not counted.
     pub frames_overwritten: u64,
     /// Access units the decoder refused, damaged frames, RTP packets that could not be understood.
     pub decode_errors: u64,

@@ -1,13 +1,15 @@
-//! The life of a tile: connecting → live → holding → offline → … (design.md, "The life of a tile").
+//! The life of a tile: connecting → live → holding → offline → live → …
 //!
 //! [`Facts`] are what happened; what a tile shows is a pure function of them and of `now`. So nothing has to run
 //! for a tile to turn black on time, and every wall may have its own `black_after`. Once offline a tile stays
 //! offline until a frame is decoded, because only a frame makes the age smaller.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::frame::Frame;
+use crate::pace::Intervals;
 
 /// What a tile is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,17 +39,56 @@ impl TileState {
 
 /// What a tile shows at one moment.
 #[derive(Debug, Clone)]
+pub struct Tile {
+    /// How it is.
+    pub status: TileStatus,
+    /// The picture to show; `None` is black.
+    pub frame: Option<Arc<Frame>>,
+}
+
+/// How a tile is at one moment.
+#[derive(Debug, Clone)]
 pub struct TileStatus {
     /// What it is doing.
     pub state: TileState,
-    /// Why it is not live, in words for a user, without secrets. `None` when live.
-    pub reason: Option<String>,
+    /// Why it is not live. `None` when live.
+    pub reason: Option<Reason>,
     /// Since when it is in this state, on the wall clock: for showing only.
     pub since: SystemTime,
     /// How long ago the last frame was decoded. `None` if there never was one.
     pub age: Option<Duration>,
-    /// The picture to show; `None` is black.
-    pub frame: Option<Arc<Frame>>,
+}
+
+/// Why a tile is not live, in words for a user (`Display`), without secrets. Walls get one at every tick, so the words
+/// are shared or written only when somebody wants to read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(Words);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Words {
+    Said(Arc<str>),
+    Fixed(&'static str),
+    NoPictureFor(Duration),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Words::Said(words) => f.write_str(words),
+            Words::Fixed(words) => f.write_str(words),
+            Words::NoPictureFor(black_after) => write!(f, "no picture for {} s", black_after.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Reason {
+    pub(crate) fn shared(&self) -> Option<&str> {
+        match &self.0 {
+            Words::Said(words) => Some(words),
+            Words::Fixed(_) | Words::NoPictureFor(_) => None,
+        }
+    }
 }
 
 /// One moment on both clocks: the monotonic one decides, the wall clock is shown.
@@ -87,8 +128,8 @@ pub(crate) struct Facts {
 /// what went wrong.
 #[derive(Debug)]
 enum Note {
-    Progress(String),
-    Failure(String),
+    Progress(Arc<str>),
+    Failure(Arc<str>),
 }
 
 /// The state at one moment.
@@ -113,7 +154,7 @@ impl Facts {
     }
 
     /// A frame was decoded. Returns how the camera had failed before, if it had.
-    pub(crate) fn frame_decoded(&mut self, at: Moment) -> Option<String> {
+    pub(crate) fn frame_decoded(&mut self, at: Moment) -> Option<Arc<str>> {
         match self.last_frame {
             Some(last) => {
                 let gap = at.mono.saturating_duration_since(last.mono);
@@ -134,17 +175,17 @@ impl Facts {
     /// The session ended or could not begin. Returns whether the reason is news.
     pub(crate) fn failed(&mut self, at: Moment, words: &str) -> bool {
         self.first_failure.get_or_insert(at);
-        if matches!(&self.note, Some(Note::Failure(known)) if known == words) {
+        if matches!(&self.note, Some(Note::Failure(known)) if **known == *words) {
             return false;
         }
-        self.note = Some(Note::Failure(words.to_owned()));
+        self.note = Some(Note::Failure(words.into()));
         true
     }
 
     /// The session came one step further.
     pub(crate) fn progressed(&mut self, words: &str) {
         if !matches!(self.note, Some(Note::Failure(_))) {
-            self.note = Some(Note::Progress(words.to_owned()));
+            self.note = Some(Note::Progress(words.into()));
         }
     }
 
@@ -163,16 +204,23 @@ impl Facts {
     }
 
     /// Why a tile is in this state; `None` when live.
-    pub(crate) fn reason(&self, state: TileState, black_after: Duration) -> Option<String> {
-        match (state, &self.note) {
-            (TileState::Live, _) => None,
-            (_, Some(Note::Failure(words))) => Some(words.clone()),
-            (TileState::Connecting, Some(Note::Progress(words))) => Some(words.clone()),
-            (TileState::Connecting, None) => Some("connecting".to_owned()),
-            (TileState::Holding, _) => Some("no new picture".to_owned()),
-            (TileState::Offline, _) if self.last_frame.is_none() => Some("no picture yet".to_owned()),
-            (TileState::Offline, _) => Some(format!("no picture for {} s", black_after.as_secs_f64())),
-        }
+    pub(crate) fn reason(&self, state: TileState, black_after: Duration) -> Option<Reason> {
+        let words = match (state, &self.note) {
+            (TileState::Live, _) => return None,
+            (_, Some(Note::Failure(words))) => Words::Said(words.clone()),
+            (TileState::Connecting, Some(Note::Progress(words))) => Words::Said(words.clone()),
+            (TileState::Connecting, None) => Words::Fixed("connecting"),
+            (TileState::Holding, _) => Words::Fixed("no new picture"),
+            (TileState::Offline, _) if self.last_frame.is_none() => Words::Fixed("no picture yet"),
+            (TileState::Offline, _) => Words::NoPictureFor(black_after),
+        };
+        Some(Reason(words))
+    }
+
+    /// How a tile is that turns black after `black_after`.
+    pub(crate) fn status(&self, now: Instant, black_after: Duration) -> TileStatus {
+        let Life { state, since, age } = self.life(now, black_after);
+        TileStatus { state, reason: self.reason(state, black_after), since, age }
     }
 
     /// Connecting until something failed and `black_after` is over, or the first-frame budget is.
@@ -189,28 +237,6 @@ impl Facts {
 
     fn hold_after(&self) -> Duration {
         self.intervals.median().saturating_mul(HOLD_AFTER_INTERVALS).max(HOLD_AFTER_AT_LEAST)
-    }
-}
-
-/// The last few frame intervals. Their median is the camera's pace: one stall does not change it, a camera that
-/// really became slower is believed after three frames.
-#[derive(Debug, Default)]
-struct Intervals {
-    last: [Duration; 5],
-    count: usize,
-}
-
-impl Intervals {
-    fn add(&mut self, interval: Duration) {
-        self.last[self.count % self.last.len()] = interval;
-        self.count = self.count.wrapping_add(1);
-    }
-
-    fn median(&self) -> Duration {
-        let known = self.count.min(self.last.len());
-        let mut sorted = self.last;
-        sorted[..known].sort_unstable();
-        sorted[..known].get(known / 2).copied().unwrap_or_default()
     }
 }
 
@@ -256,7 +282,7 @@ mod tests {
         fn tile(&self, ms: u64) -> (TileState, u128, Option<String>) {
             let life = self.facts.life(self.at(ms).mono, BLACK_AFTER);
             let since = life.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-            (life.state, since, self.facts.reason(life.state, BLACK_AFTER))
+            (life.state, since, self.facts.reason(life.state, BLACK_AFTER).map(|reason| reason.to_string()))
         }
 
         #[track_caller]

@@ -9,33 +9,44 @@ mod annexb;
 mod server;
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use server::{After, Answer, H264, H265, Parameters, Script, Server, Stream};
 use tokio::runtime::Handle;
-use wallcast_ingest::{Camera, CameraConfig, CameraView, SourceUrl, TileState, TileStatus, Transport};
+use wallcast_ingest::{
+    Camera, CameraConfig, CameraView, Frame, SourceUrl, Tile, TileState, TileStatus, Transport,
+};
 
 const BLACK_AFTER: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(2);
 
 fn config(url: &str) -> CameraConfig {
-    CameraConfig { black_after: BLACK_AFTER, ..CameraConfig::new("left", SourceUrl::parse(url).unwrap()) }
+    CameraConfig { silence: SILENCE, ..CameraConfig::new("left", SourceUrl::parse(url).unwrap()) }
 }
 
 fn start(url: &str) -> Camera {
     Camera::start(config(url), &Handle::current()).unwrap()
 }
 
-fn tile(view: &CameraView) -> TileStatus {
-    view.tile(Instant::now(), BLACK_AFTER)
+fn tile(view: &CameraView) -> Seen {
+    let Tile { status: TileStatus { state, reason, since: _, age }, frame } =
+        view.tile(Instant::now(), BLACK_AFTER);
+    Seen { state, reason: reason.map(|reason| reason.to_string()), age, frame }
+}
+
+/// A tile with its reason in words.
+#[derive(Debug)]
+struct Seen {
+    state: TileState,
+    reason: Option<String>,
+    age: Option<Duration>,
+    frame: Option<Arc<Frame>>,
 }
 
 /// Waits for a tile like this, and fails with what it was at the end.
 #[track_caller]
-fn until(
-    view: &CameraView,
-    seconds: u64,
-    wanted: impl Fn(&TileStatus) -> bool,
-) -> impl Future<Output = TileStatus> {
+fn until(view: &CameraView, seconds: u64, wanted: impl Fn(&Seen) -> bool) -> impl Future<Output = Seen> {
     let caller = std::panic::Location::caller();
     async move {
         let give_up = Instant::now() + Duration::from_secs(seconds);
@@ -50,7 +61,7 @@ fn until(
     }
 }
 
-async fn until_state(view: &CameraView, state: TileState) -> TileStatus {
+async fn until_state(view: &CameraView, state: TileState) -> Seen {
     until(view, 15, |tile| tile.state == state).await
 }
 
@@ -126,7 +137,7 @@ async fn a_camera_that_closes_is_held_then_black_at_black_after_then_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c01_a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a_second() {
+async fn a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a_second() {
     let silent = Script::playing(H264).then(After::Silence);
     let server = Server::start(vec![silent, Script::playing(H264)]).await;
     let camera = start(&server.url(""));
@@ -143,7 +154,53 @@ async fn c01_a_camera_that_goes_silent_is_told_teardown_and_asked_again_within_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c06_packets_that_make_no_sense_are_counted_and_skipped() {
+async fn when_a_tile_turns_black_has_nothing_to_do_with_when_the_camera_is_asked_again() {
+    let silent = Script::playing(H264).then(After::Silence);
+    let server = Server::start(vec![silent, Script::playing(H264)]).await;
+    let camera = start(&server.url(""));
+    let view = camera.view();
+    let (impatient, patient) = (Duration::from_secs(1), Duration::from_secs(600));
+    let last = until(&view, 10, |tile| tile.frame.as_ref().is_some_and(|f| f.sequence() == 49)).await;
+    let frozen_at = last.frame.unwrap().decoded_at();
+    tokio::time::sleep_until((frozen_at + Duration::from_millis(1_500)).into()).await;
+    let now = Instant::now();
+    assert_eq!(view.status(now, impatient).state, TileState::Offline);
+    assert_eq!(view.status(now, patient).state, TileState::Holding);
+    assert_eq!(server.count("CONNECT"), 1);
+
+    until(&view, 10, |_| server.count("CONNECT") == 2).await;
+    let again = server.times("CONNECT")[1].saturating_duration_since(frozen_at);
+    assert!(again >= SILENCE && again < SILENCE + Duration::from_secs(2), "{again:?}");
+    assert_eq!(view.status(Instant::now(), patient).state, TileState::Holding, "never black in between");
+    until_state(&view, TileState::Live).await;
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_first_picture_takes_longer_than_the_silence_goes_live_at_the_first_try() {
+    let slow_start = Stream { every_ms: 1_500, ..H264 };
+    let server = Server::start(vec![Script::playing(slow_start)]).await;
+    let config = CameraConfig { silence: Duration::from_secs(1), ..config(&server.url("")) };
+    let camera = Camera::start(config, &Handle::current()).unwrap();
+    until_state(&camera.view(), TileState::Live).await;
+    assert_eq!(server.count("CONNECT"), 1);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_slower_than_the_silence_is_asked_again_once_and_then_believed() {
+    let timelapse = Stream { every_ms: 700, ..H264 };
+    let server = Server::start(vec![Script::playing(timelapse)]).await;
+    let config = CameraConfig { silence: Duration::from_millis(500), ..config(&server.url("")) };
+    let camera = Camera::start(config, &Handle::current()).unwrap();
+    let view = camera.view();
+    until(&view, 20, |tile| tile.frame.as_ref().is_some_and(|f| f.sequence() >= 8)).await;
+    assert_eq!(view.stats(Instant::now()).reconnects, 1);
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_that_make_no_sense_are_counted_and_skipped() {
     let server = Server::start(vec![Script::playing(Stream { bad_packets: true, ..H264 })]).await;
     let camera = start(&server.url(""));
     let view = camera.view();
@@ -155,7 +212,7 @@ async fn c06_packets_that_make_no_sense_are_counted_and_skipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c11_garbage_in_the_connection_leads_to_a_new_one_within_a_second() {
+async fn garbage_in_the_connection_leads_to_a_new_one_within_a_second() {
     let server = Server::start(vec![Script::playing(H264).then(After::Garbage), Script::playing(H264)]).await;
     let camera = start(&server.url(""));
     let view = camera.view();
@@ -167,7 +224,7 @@ async fn c11_garbage_in_the_connection_leads_to_a_new_one_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c08_gradual_refresh_joined_in_the_middle_is_decoded_from_parameter_sets_in_the_sdp() {
+async fn gradual_refresh_joined_in_the_middle_is_decoded_from_parameter_sets_in_the_sdp() {
     let bytes = include_bytes!("fixtures/refresh.h264");
     let stream = Stream { bytes, parameters: Parameters::InSdp, first: 5, ..H264 };
     let server = Server::start(vec![Script::playing(stream).then(After::Silence)]).await;
@@ -184,7 +241,7 @@ async fn a_picture_of_more_than_16_megapixels_is_refused_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c17_a_wrong_password_is_said_and_not_tried_again_soon() {
+async fn a_wrong_password_is_said_and_not_tried_again_soon() {
     let server = Server::start(vec![Script::playing(H264).with_login("YWRtaW46cmlnaHQ=")]).await;
     let camera = start(&server.url("admin:wrong@"));
     let view = camera.view();
@@ -234,13 +291,42 @@ async fn what_is_wrong_is_said_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_understands_is_not_called_wrong() {
+    let server = Server::start(vec![Script::answering(Answer::Status("401 Unauthorized"))]).await;
+    let reason = "the camera asks for a login in a way that is not supported (401)";
+    check_reason(server.url("admin:secret@"), reason.into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_connection_ended_is_said_in_words() {
+    let closed = "connection closed by the camera";
+    let cases = [
+        (After::Close, closed),
+        (After::HalfAMessage, closed),
+        (After::HalfAPacket, closed),
+        (After::Reset, closed),
+        (After::Garbage, "broken data from the camera"),
+    ];
+    for (after, reason) in cases {
+        let one_picture = Stream { bytes: include_bytes!("fixtures/small.h264"), ..H264 };
+        // The next connection is not answered, so that the reason stays.
+        let scripts = vec![Script::playing(one_picture).then(after), Script::answering(Answer::Raw(""))];
+        let server = Server::start(scripts).await;
+        let camera = start(&server.url(""));
+        let tile = until(&camera.view(), 10, |tile| tile.state == TileState::Offline).await;
+        assert_eq!(tile.reason.as_deref(), Some(reason), "{after:?}");
+        camera.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_listening_and_no_such_host_are_said_in_words() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check_reason(format!("rtsp://{free}/x"), format!("connection refused by {free}")).await;
 
     // RFC 6761: never resolves. A machine without any name server says so instead.
     let camera = start("rtsp://cam9.invalid/x");
-    let reason = |tile: &TileStatus| tile.reason.clone().unwrap_or_default();
+    let reason = |tile: &Seen| tile.reason.clone().unwrap_or_default();
     let tile = until(&camera.view(), 15, |tile| {
         reason(tile).contains("cam9.invalid") && !reason(tile).contains(':')
     })

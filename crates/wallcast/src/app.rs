@@ -8,13 +8,13 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Auth, Authenticator};
+use crate::auth::Authenticator;
 use crate::config::{Config, WallEntry};
 use crate::demo::Demo;
 use crate::http::guard::Guard;
 use crate::http::{self, serve};
 use crate::pipeline::{Pipeline, shown_address};
-use crate::rtsp::{Mounts, RtspLogin, RtspServer};
+use crate::rtsp::{Mounts, RtspServer};
 use crate::{process, shutdown};
 
 /// What to run.
@@ -28,7 +28,7 @@ pub enum Plan {
 /// Runs until a signal.
 ///
 /// # Errors
-/// A port is taken, or a part could not be started; the text names it.
+/// A port is taken, a part could not be started, or the RTSP server ended early; the text names it.
 pub async fn run(plan: Plan) -> anyhow::Result<()> {
     process::raise_descriptor_limit();
     let stop = shutdown::watch_signals().context("could not listen for signals")?;
@@ -41,7 +41,14 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         .map_err(|error| choose_another(error, "--listen ADDRESS:PORT, or `listen:` in the configuration"))?;
     let http_address = listener.local_addr().context("the HTTP listener has no address")?;
     let mounts = Mounts::new();
-    let rtsp = config.rtsp.listen.map(|address| listen_rtsp(address, &mounts, &config.auth)).transpose()?;
+    // One for both listeners, so that guesses at one are counted at the other.
+    let authenticator = Arc::new(Authenticator::new(config.auth.clone()));
+    let rtsp = config
+        .rtsp
+        .listen
+        .map(|address| RtspServer::bind(address, Arc::clone(&mounts), Arc::clone(&authenticator)))
+        .transpose()
+        .map_err(|error| choose_another(error, "--rtsp-listen ADDRESS:PORT, or `listen:` under `rtsp:`"))?;
     let rtsp_address = rtsp.as_ref().map(RtspServer::local_addr);
 
     let (config, simulated) = match plan {
@@ -58,24 +65,27 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     }
 
     let pipeline = Pipeline::start(&config, &mounts, &tokio::runtime::Handle::current())?;
-    let guard = Guard::new(http_address, &config.hosts, Arc::new(Authenticator::new(config.auth.clone())));
+    let guard = Guard::new(http_address, &config.hosts, authenticator);
     let router = guard.protect(http::router(pipeline.running()));
     let stop_http = CancellationToken::new();
     let mut server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));
 
     announce(http_address, rtsp_address, &config.walls);
-    tokio::select! {
-        () = stop.cancelled() => {}
-        // A process that nobody can reach is better started again by whoever watches over it.
-        ended = &mut server => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
-    }
+    // A process that nobody can reach is better started again by whoever watches over it.
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        _ = &mut server => Err(anyhow::anyhow!("the HTTP server accepts no connections any more")),
+        () = ended(rtsp.as_ref()) => Err(anyhow::anyhow!("the RTSP server accepts no connections any more")),
+    };
 
     let drain = async {
         stop_http.cancel();
-        let (ended, ()) = tokio::join!(server, pipeline.stop());
-        if ended.is_err() {
-            tracing::error!("the HTTP server panicked");
-        }
+        let http = async {
+            if !server.is_finished() && server.await.is_err() {
+                tracing::error!("the HTTP server panicked");
+            }
+        };
+        tokio::join!(http, pipeline.stop());
         // After the pipeline: the demo's cameras are read over this server, and are told TEARDOWN like any other.
         drop(simulated);
         if let Some(rtsp) = rtsp {
@@ -89,20 +99,15 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
             tracing::warn!("stopped, although not everything had ended within {:?}", shutdown::DRAIN_DEADLINE)
         }
     }
-    Ok(())
+    outcome
 }
 
-fn listen_rtsp(address: SocketAddr, mounts: &Arc<Mounts>, auth: &Auth) -> anyhow::Result<RtspServer> {
-    // RTSP knows no bearer tokens: the token's name is the user, the token is the password.
-    let logins = auth
-        .tokens()
-        .iter()
-        .filter(|token| token.roles().allow(crate::auth::Role::View))
-        .map(|token| RtspLogin { user: token.name().to_owned(), password: token.secret().to_owned() })
-        .collect();
-    RtspServer::bind(address, Arc::clone(mounts), logins).map_err(|error| {
-        choose_another(error, "--rtsp-listen ADDRESS:PORT, or `rtsp: { listen: … }` in the configuration")
-    })
+/// Without a server there is no end to wait for.
+async fn ended(rtsp: Option<&RtspServer>) {
+    match rtsp {
+        Some(rtsp) => rtsp.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The cause first, then what to do about it.

@@ -205,6 +205,22 @@ impl Authenticator {
         Authenticator { auth, brake: Mutex::new(Brake::default()) }
     }
 
+    /// Whoever has one of these is let in, for protocols that cannot send a token as it is and compare for themselves;
+    /// those ask [`Authenticator::wait`] first and tell [`Authenticator::failed`].
+    pub fn tokens(&self) -> &[Token] {
+        self.auth.tokens()
+    }
+
+    /// How long `from` has to wait at `now` before a token of its is looked at, because of too many unknown ones.
+    pub fn wait(&self, from: IpAddr, now: Instant) -> Option<Duration> {
+        self.brake.lock().wait(from, now)
+    }
+
+    /// Counts an unknown token from `from` at `now`.
+    pub fn failed(&self, from: IpAddr, now: Instant) {
+        self.brake.lock().failed(from, now);
+    }
+
     /// Whether requests need tokens at all.
     pub fn asks_for_tokens(&self) -> bool {
         !self.auth.tokens().is_empty()
@@ -225,7 +241,7 @@ impl Authenticator {
             return Ok(Identity { name: None, roles: Roles::ALL });
         }
         let token = token.ok_or(Denied::Missing { needed })?;
-        if let Some(retry_after) = self.brake.lock().wait(from, now) {
+        if let Some(retry_after) = self.wait(from, now) {
             return Err(Denied::TooMany { retry_after });
         }
         // Every token is compared, so that the time taken does not tell which one came close.
@@ -236,7 +252,7 @@ impl Authenticator {
             }
         }
         let Some(known) = known else {
-            self.brake.lock().failed(from, now);
+            self.failed(from, now);
             return Err(Denied::Unknown { needed });
         };
         if !known.roles.allow(needed) {

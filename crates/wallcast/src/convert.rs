@@ -35,6 +35,7 @@ impl TileSource for CameraTile {
                 height: frame.height(),
                 planes: [frame.plane(0), frame.plane(1), frame.plane(2)],
                 strides: [frame.stride(0), frame.stride(1), frame.stride(2)],
+                sample_aspect: frame.sample_aspect_ratio(),
                 generation: frame.sequence(),
             })),
             None => paint(None),

@@ -140,6 +140,7 @@ impl TileSource for Scene {
             height: planes.height() as u32,
             planes: [0, 1, 2].map(|plane| planes.plane(plane)),
             strides: [0, 1, 2].map(|plane| planes.stride(plane)),
+            sample_aspect: (1, 1),
             generation: self.painted,
         }));
     }

@@ -18,8 +18,8 @@ use crate::rtsp::{Mount, Mounts, NameInUse};
 const STANDING_STILL_AFTER: Duration = Duration::from_secs(5);
 /// How long a camera may take from PLAY to its first decoded picture: a group of pictures of 20 s is seen in the field.
 const FIRST_FRAME_BUDGET: Duration = Duration::from_secs(20);
-/// Of a camera that no wall shows; walls have their own.
-const DEFAULT_BLACK_AFTER: Duration = Duration::from_secs(10);
+/// A camera without a decoded picture for so long is connected to again, whenever its walls turn black.
+const SILENCE: Duration = Duration::from_secs(10);
 /// A wall sends a key frame by itself this often.
 const IDR_EVERY: Duration = Duration::from_secs(4);
 
@@ -116,11 +116,8 @@ impl Pipeline {
             PeersConfig { bind: vec![config.webrtc.listen.ip()], ..PeersConfig::default() },
             runtime,
         )?);
-        let cameras = config
-            .cameras
-            .iter()
-            .map(|entry| start_camera(entry, config, runtime))
-            .collect::<Result<Vec<_>, _>>()?;
+        let cameras =
+            config.cameras.iter().map(|entry| start_camera(entry, runtime)).collect::<Result<Vec<_>, _>>()?;
         let walls = config
             .walls
             .iter()
@@ -152,20 +149,12 @@ impl Pipeline {
     }
 }
 
-fn start_camera(entry: &CameraEntry, config: &Config, runtime: &Handle) -> Result<Camera, BuildError> {
-    // The camera reconnects when it has been silent for as long as the most patient wall that shows it keeps its picture.
-    let black_after = config
-        .walls
-        .iter()
-        .filter(|wall| wall.tiles.contains(&entry.name))
-        .map(|wall| wall.black_after)
-        .max()
-        .unwrap_or(DEFAULT_BLACK_AFTER);
+fn start_camera(entry: &CameraEntry, runtime: &Handle) -> Result<Camera, BuildError> {
     let camera = CameraConfig {
         name: entry.name.clone(),
         source: entry.source.clone(),
         transport: entry.transport,
-        black_after,
+        silence: SILENCE,
         first_frame_budget: FIRST_FRAME_BUDGET,
     };
     Camera::start(camera, runtime).map_err(|source| BuildError::Camera { camera: entry.name.clone(), source })

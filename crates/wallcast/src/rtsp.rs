@@ -19,13 +19,19 @@ mod target;
 mod transport;
 mod udp;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use rtsp_types::StatusCode;
 use socket2::{Domain, Socket, Type};
 use tokio::{io::AsyncWriteExt, net::TcpListener, net::TcpStream};
+use tokio_util::sync::CancellationToken;
 
-pub use auth::RtspLogin;
 pub use mount::{Mount, MountStats, Mounts, NameInUse};
 pub use reader::{ReaderStats, ReaderTransport};
 pub use state::{Limits, RtspStats};
@@ -33,6 +39,8 @@ pub use state::{Limits, RtspStats};
 use connection::Connection;
 use reply::Reply;
 use state::{Shared, count};
+
+use crate::auth::Authenticator;
 
 const BACKLOG: i32 = 128;
 /// When the process has no file left, accepting again at once would fail again at once.
@@ -44,6 +52,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(1);
 pub struct RtspServer {
     shared: Arc<Shared>,
     local: SocketAddr,
+    /// Cancelled when nobody accepts connections any more.
+    ended: CancellationToken,
 }
 
 /// Why a server could not listen.
@@ -69,17 +79,22 @@ pub enum BindError {
 }
 
 impl RtspServer {
-    /// Listens on `address` (port 0 takes a free one) and serves `mounts` to everybody, or to those who know
-    /// one of `logins` if there are any. Has to be called within a tokio runtime.
-    pub fn bind(address: SocketAddr, mounts: Arc<Mounts>, logins: Vec<RtspLogin>) -> Result<Self, BindError> {
-        Self::bind_with(address, mounts, logins, Limits::default())
+    /// Listens on `address` (port 0 takes a free one) and serves `mounts` to whom `authenticator` lets in: where it asks
+    /// for tokens, a token's name is the user and the token the password. It is the HTTP server's too, so that guesses
+    /// here and there are counted together. Has to be called within a tokio runtime.
+    pub fn bind(
+        address: SocketAddr,
+        mounts: Arc<Mounts>,
+        authenticator: Arc<Authenticator>,
+    ) -> Result<Self, BindError> {
+        Self::bind_with(address, mounts, authenticator, Limits::default())
     }
 
     /// The same with other limits.
     pub fn bind_with(
         address: SocketAddr,
         mounts: Arc<Mounts>,
-        logins: Vec<RtspLogin>,
+        authenticator: Arc<Authenticator>,
         limits: Limits,
     ) -> Result<Self, BindError> {
         let refused = |error: io::Error| match error.kind() {
@@ -90,14 +105,20 @@ impl RtspServer {
         };
         let listener = listen(address).map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
-        let shared = Shared::new(mounts, logins, limits);
-        shared.tasks.spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { shared, local })
+        let shared = Shared::new(mounts, authenticator, limits);
+        let ended = watched(&shared, accept(listener, Arc::clone(&shared), admit));
+        Ok(Self { shared, local, ended })
     }
 
     /// The address it listens on, with the port that it got.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Waits until the server accepts no more connections. While it has not been stopped, that is a fault: what is
+    /// connected goes on, but nobody can come any more.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Totals and what there is now.
@@ -135,7 +156,23 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+/// Runs a task of the server, and tells when it has ended, by a panic too.
+fn watched(shared: &Shared, task: impl Future<Output = ()> + Send + 'static) -> CancellationToken {
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    shared.tasks.spawn(async move {
+        let _guard = guard;
+        task.await;
+    });
+    ended
+}
+
+/// Hands every connection to `admit`. When that panics, the connection is closed and the next one is accepted.
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    admit: impl Fn(&Arc<Shared>, TcpStream, SocketAddr),
+) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -143,7 +180,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, from)) => admit(&shared, socket, from),
+            Ok((socket, from)) => {
+                // Nothing is shared with the next connection but counters and maps, which a panic leaves whole.
+                if catch_unwind(AssertUnwindSafe(|| admit(&shared, socket, from))).is_err() {
+                    count(&shared.totals.faults);
+                    tracing::error!(client = %from, "an RTSP connection was lost to a fault of this program");
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "an RTSP connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -178,4 +221,50 @@ async fn turn_away(mut socket: TcpStream) {
         socket.shutdown().await
     };
     let _ = tokio::time::timeout(ACCEPT_PAUSE, said).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::{io::AsyncReadExt, time::timeout};
+
+    use super::*;
+    use crate::auth::Auth;
+
+    fn shared() -> Arc<Shared> {
+        Shared::new(Mounts::new(), Arc::new(Authenticator::new(Auth::Open)), Limits::default())
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_a_connection_is_admitted_ends_that_connection_only() {
+        let shared = shared();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_first = AtomicBool::new(true);
+        let admit = move |shared: &Arc<Shared>, socket, from| {
+            assert!(!is_first.swap(false, Ordering::Relaxed), "a fault, to see who suffers from it");
+            super::admit(shared, socket, from);
+        };
+        let ended = watched(&shared, accept(listener, Arc::clone(&shared), admit));
+
+        let mut lost = TcpStream::connect(address).await.unwrap();
+        assert!(matches!(lost.read(&mut [0; 1]).await, Ok(0) | Err(_)), "closed");
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        timeout(Duration::from_secs(10), next.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"RTSP/1.0 200 OK");
+        assert_eq!((shared.stats().faults, ended.is_cancelled()), (1, false));
+        shared.stop.cancel();
+        timeout(Duration::from_secs(10), ended.cancelled()).await.expect("the end is told");
+    }
+
+    #[tokio::test]
+    async fn an_end_by_panic_is_told_too() {
+        let shared = shared();
+        let ended = watched(&shared, async { panic!("a fault, to see whether anybody is told") });
+        timeout(Duration::from_secs(10), ended.cancelled()).await.expect("the end is told");
+    }
 }

@@ -10,11 +10,12 @@ use std::{
 };
 
 use wallcast::{
+    auth::{Auth, Authenticator, Roles, Token},
     demo::{
         CameraSpec, SimulatedCamera,
         marks::{Marks, PictureArea, read_marks},
     },
-    rtsp::{Mounts, RtspLogin, RtspServer},
+    rtsp::{Mounts, RtspServer},
 };
 use wallcast_compositor::CanvasSize;
 
@@ -27,7 +28,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(logins: Vec<RtspLogin>) -> Self {
+    fn new(auth: Auth) -> Self {
         let mounts = Mounts::new();
         let cameras: Vec<_> = CameraSpec::four()
             .into_iter()
@@ -39,7 +40,9 @@ impl Fixture {
         for camera in &cameras {
             mounts.add(Arc::clone(camera.mount())).unwrap();
         }
-        let server = RtspServer::bind("127.0.0.1:0".parse().unwrap(), mounts, logins).unwrap();
+        let server =
+            RtspServer::bind("127.0.0.1:0".parse().unwrap(), mounts, Arc::new(Authenticator::new(auth)))
+                .unwrap();
         Self { server, cameras }
     }
 
@@ -80,7 +83,7 @@ async fn ffprobe_sees_what_the_camera_is() {
     if !is_installed("ffprobe") {
         return;
     }
-    let fixture = Fixture::new(vec![]);
+    let fixture = Fixture::new(Auth::Open);
     let entries = "stream=codec_name,profile,width,height,r_frame_rate,color_space";
     let url = fixture.url("", 2);
     let output =
@@ -95,7 +98,7 @@ async fn ffmpeg_reads_by_tcp_and_by_udp_every_picture_of_the_right_camera() {
     if !is_installed("ffmpeg") {
         return;
     }
-    let fixture = Fixture::new(vec![]);
+    let fixture = Fixture::new(Auth::Open);
     for transport in ["tcp", "udp"] {
         let marks = fixture.ffmpeg(transport, "", 3, 50).await;
         assert_eq!(marks.len(), 50, "{transport}");
@@ -114,7 +117,7 @@ async fn four_cameras_are_read_at_once_and_rest_when_nobody_reads() {
     if !is_installed("ffmpeg") {
         return;
     }
-    let fixture = Fixture::new(vec![]);
+    let fixture = Fixture::new(Auth::Open);
     assert!(fixture.cameras.iter().all(|camera| camera.stats(Instant::now()).frames_encoded == 0));
     let (one, two, three, four) = tokio::join!(
         fixture.ffmpeg("tcp", "", 1, 40),
@@ -137,8 +140,8 @@ async fn ffmpeg_logs_in_and_does_not_get_in_without() {
     if !is_installed("ffmpeg") {
         return;
     }
-    let login = RtspLogin { user: "viewer".into(), password: "s3 cret".into() };
-    let fixture = Fixture::new(vec![login]);
+    let login = Auth::Tokens(vec![Token::new("viewer", "s3 cret".into(), Roles::ALL)]);
+    let fixture = Fixture::new(login);
     for transport in ["tcp", "udp"] {
         assert_eq!(fixture.ffmpeg(transport, "viewer:s3%20cret@", 1, 5).await.len(), 5);
     }
@@ -153,8 +156,8 @@ async fn gstreamer_reads_by_tcp_and_by_udp_with_a_login() {
     if !is_installed("gst-launch-1.0") {
         return;
     }
-    let login = RtspLogin { user: "viewer".into(), password: "s3cret".into() };
-    let fixture = Fixture::new(vec![login]);
+    let login = Auth::Tokens(vec![Token::new("viewer", "s3cret".into(), Roles::ALL)]);
+    let fixture = Fixture::new(login);
     for transport in ["tcp", "udp"] {
         let url = fixture.url("", 4);
         let source = format!(

@@ -12,7 +12,10 @@ use std::{
 
 use raw::{Answer, Client, Fixture, Rtp, access_unit};
 use tokio::{net::UdpSocket, time::timeout};
-use wallcast::rtsp::{BindError, Limits, Mount, Mounts, RtspLogin, RtspServer};
+use wallcast::{
+    auth::{Auth, Authenticator, Roles, Token},
+    rtsp::{BindError, Limits, Mount, Mounts, RtspServer},
+};
 
 /// How many frames the quick reader may be behind.
 const KEPT_UP: u32 = 8;
@@ -46,7 +49,7 @@ async fn describe_of_an_idle_stream_makes_it_wanted_and_answers_with_its_paramet
 #[tokio::test]
 async fn describe_of_a_silent_stream_answers_without_parameter_sets_after_its_patience() {
     let limits = Limits { describe_within: Duration::from_millis(200), ..Limits::default() };
-    let fixture = Fixture::with(vec![], limits);
+    let fixture = Fixture::with(Auth::Open, limits);
     let answer = fixture.client().await.ask("DESCRIBE", "/wall", &[]).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.body.contains("sprop"), "{}", answer.body);
@@ -142,7 +145,7 @@ async fn a_udp_reader_gets_packets_on_its_ports_and_a_goodbye_with_the_stop() {
 #[tokio::test]
 async fn a_silent_udp_reader_is_freed_and_one_that_reports_is_kept() {
     let limits = Limits { session_timeout: Duration::from_secs(1), ..Limits::default() };
-    let fixture = Fixture::with(vec![], limits);
+    let fixture = Fixture::with(Auth::Open, limits);
     let _streaming = fixture.stream();
     let (client, rtp, rtcp, _) = play_udp(&fixture).await;
     let mut buffer = [0; 2000];
@@ -158,6 +161,21 @@ async fn a_silent_udp_reader_is_freed_and_one_that_reports_is_kept() {
     drop(client);
     wait_for("the session to expire", || !fixture.wall.is_wanted()).await;
     assert_eq!(fixture.server.stats().sessions_expired, 1);
+}
+
+#[tokio::test]
+async fn a_udp_session_that_panics_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let broken = Mount::new("broken", Box::new(|| panic!("a fault, to see what is left of the session")));
+    fixture.mounts.add(Arc::clone(&broken)).unwrap();
+    let mut client = fixture.client().await;
+    let transport = "Transport: RTP/AVP;unicast;client_port=5000-5001";
+    let setup = client.ask("SETUP", "/broken", &[transport]).await;
+    assert_eq!((setup.status, fixture.server.stats().udp_sessions), (200, 1));
+    let session = format!("Session: {}", setup.session());
+    assert_eq!(client.ask("PLAY", "/broken", &[&session]).await.status, 454);
+    wait_for("its place to be free", || fixture.server.stats().udp_sessions == 0).await;
+    assert_eq!((broken.stats().readers, broken.is_wanted()), (0, false));
 }
 
 #[tokio::test]
@@ -341,7 +359,7 @@ async fn rubbish_is_refused_and_harms_nobody_else() {
 #[tokio::test]
 async fn random_bytes_and_mutated_requests_never_end_the_server() {
     let fixture = Fixture::with(
-        vec![],
+        Auth::Open,
         Limits { connections: 2000, connections_per_address: 2000, ..Limits::default() },
     );
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
@@ -379,7 +397,7 @@ async fn connections_past_the_limit_or_too_slow_to_ask_are_closed() {
         idle: Duration::from_millis(600),
         ..Limits::default()
     };
-    let fixture = Fixture::with(vec![], limits);
+    let fixture = Fixture::with(Auth::Open, limits);
     let (mut mute, mut dribbling) = (fixture.client().await, fixture.client().await);
     dribbling.send(b"OPTIONS * RTSP/1.0\r\nCSe").await;
     wait_for("two connections", || fixture.server.stats().connections == 2).await;
@@ -401,7 +419,7 @@ async fn a_session_that_does_not_play_and_is_not_kept_alive_is_freed_and_a_playi
         idle: Duration::from_millis(400),
         ..Limits::default()
     };
-    let fixture = Fixture::with(vec![], limits);
+    let fixture = Fixture::with(Auth::Open, limits);
     let (mut paused, mut playing) = (fixture.client().await, fixture.client().await);
     join_playing(&fixture, &mut playing).await;
     let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1";
@@ -418,7 +436,8 @@ async fn a_session_that_does_not_play_and_is_not_kept_alive_is_freed_and_a_playi
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_closed_at_last() {
-    let fixture = Fixture::with(vec![], Limits { stalled: Duration::from_millis(500), ..Limits::default() });
+    let fixture =
+        Fixture::with(Auth::Open, Limits { stalled: Duration::from_millis(500), ..Limits::default() });
     let mut client = fixture.client().await;
     join_playing(&fixture, &mut client).await;
     for frame in 1..400 {
@@ -433,7 +452,7 @@ async fn ipv6_readers_are_served_by_udp_too() {
     let mounts = Mounts::new();
     let wall = Mount::new("wall", Box::new(|| ()));
     mounts.add(Arc::clone(&wall)).unwrap();
-    let Ok(server) = RtspServer::bind("[::1]:0".parse().unwrap(), mounts, vec![]) else {
+    let Ok(server) = RtspServer::bind("[::1]:0".parse().unwrap(), mounts, open()) else {
         eprintln!("skipped: there is no IPv6");
         return;
     };
@@ -458,8 +477,8 @@ async fn ipv6_readers_are_served_by_udp_too() {
 
 #[tokio::test]
 async fn with_logins_nothing_but_options_is_answered_without_one() {
-    let login = RtspLogin { user: "viewer".into(), password: "s3cret".into() };
-    let fixture = Fixture::with(vec![login], Limits { describe_within: Duration::ZERO, ..Limits::default() });
+    let login = Auth::Tokens(vec![Token::new("viewer", "s3cret".into(), Roles::ALL)]);
+    let fixture = Fixture::with(login, Limits { describe_within: Duration::ZERO, ..Limits::default() });
     let mut client = fixture.client().await;
     assert_eq!(client.ask("OPTIONS", "/wall", &[]).await.status, 200);
     let refused = client.ask("DESCRIBE", "/nothing", &[]).await;
@@ -511,11 +530,11 @@ async fn stopping_ends_connections_sessions_and_waiting_requests_within_a_second
 async fn a_taken_port_is_told_in_one_sentence() {
     let fixture = Fixture::new();
     let address = fixture.server.local_addr();
-    let error = RtspServer::bind(address, Mounts::new(), vec![]).unwrap_err();
+    let error = RtspServer::bind(address, Mounts::new(), open()).unwrap_err();
     assert!(matches!(error, BindError::InUse(_)));
     let expected = format!("the RTSP address {address} is in use by another program, expected a free port");
     assert_eq!(error.to_string(), expected);
-    let elsewhere = RtspServer::bind("192.0.2.1:0".parse().unwrap(), Mounts::new(), vec![]).unwrap_err();
+    let elsewhere = RtspServer::bind("192.0.2.1:0".parse().unwrap(), Mounts::new(), open()).unwrap_err();
     assert!(matches!(elsewhere, BindError::NotHere(_)), "{elsewhere:?}");
 }
 
@@ -560,6 +579,10 @@ async fn join_playing(fixture: &Fixture, client: &mut Client) {
     });
     client.play_tcp().await;
     pushing.await.unwrap();
+}
+
+fn open() -> Arc<Authenticator> {
+    Arc::new(Authenticator::new(Auth::Open))
 }
 
 fn receiver_report(ssrc: u32, lost: u8) -> Vec<u8> {

@@ -5,7 +5,7 @@ use crate::fit::Fit;
 use crate::geometry::CanvasSize;
 use crate::layout::TileRect;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// An I420 picture of its own.
 struct Picture {
@@ -36,6 +36,7 @@ impl Picture {
             height: self.height,
             planes: [&self.planes[0], &self.planes[1], &self.planes[2]],
             strides: [luma, chroma, chroma],
+            sample_aspect: (1, 1),
             generation,
         }
     }
@@ -121,8 +122,6 @@ fn a_tile_is_painted_when_its_picture_changes_and_only_then() {
     assert_eq!([painted(), painted()], [1, 0]);
     generations[0].store(0, Ordering::Relaxed);
     assert_eq!([painted(), painted()], [1, 0], "black is painted once too");
-    compositor.forget();
-    assert_eq!(compositor.compose(Instant::now(), &mut tiles).painted, 4);
 }
 
 #[test]
@@ -171,6 +170,34 @@ fn a_camera_that_changes_its_size_leaves_nothing_of_the_old_one_behind() {
     }
 }
 
+/// Shows one picture and says something else of its samples at every tick.
+struct Reshapes(Picture, Vec<(u32, u32)>);
+
+impl TileSource for Reshapes {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        let sample_aspect = self.1.remove(0);
+        paint(Some(PictureView { sample_aspect, ..self.0.view(1) }));
+    }
+}
+
+#[test]
+fn a_picture_is_painted_in_the_shape_that_its_samples_give_it() {
+    let layout = Layout::grid(size(128, 128), 1).expect("a grid");
+    let aspects = vec![(1, 1), (2, 1), (0, 1), (1, 2)];
+    let mut tiles: Vec<Box<dyn TileSource>> = vec![Box::new(Reshapes(Picture::pattern(64, 64, 0), aspects))];
+    let mut compositor = Compositor::new(&layout);
+    // Rows and columns of the canvas that are not black: the pattern has no black line in it.
+    let mut painted = || {
+        compositor.compose(Instant::now(), &mut tiles);
+        let luma = compositor.canvas().plane(0);
+        let is_lit = |sample: &u8| *sample != 16;
+        let rows = luma.chunks(128).filter(|row| row.iter().any(is_lit)).count();
+        let columns = (0..128).filter(|&x| luma.iter().skip(x).step_by(128).any(is_lit)).count();
+        (columns, rows)
+    };
+    assert_eq!([painted(), painted(), painted(), painted()], [(128, 128), (128, 64), (128, 128), (64, 128)]);
+}
+
 struct Broken;
 
 impl TileSource for Broken {
@@ -180,6 +207,7 @@ impl TileSource for Broken {
             height: 64,
             planes: [&[0; 10]; 3],
             strides: [64, 32, 32],
+            sample_aspect: (1, 1),
             generation: 1,
         }));
     }
@@ -190,6 +218,54 @@ fn a_picture_that_is_not_what_it_says_is_black_and_counted() {
     let layout = Layout::grid(size(128, 128), 1).expect("a grid");
     let mut compositor = Compositor::new(&layout);
     let composed = compositor.compose(Instant::now(), &mut [Box::new(Broken) as Box<dyn TileSource>]);
-    assert_eq!(composed, Composed { painted: 1, refused: 1 });
+    assert_eq!(composed, Composed { painted: 1, refused: 1, panics: 0 });
     assert_eq!(checksum(compositor.canvas()), checksum(&Canvas::black(size(128, 128))));
+}
+
+/// Panics while its flag is up: before it paints, or after it has painted.
+struct Panics {
+    picture: Picture,
+    generation: u64,
+    now: Arc<AtomicBool>,
+    after_painting: bool,
+}
+
+impl TileSource for Panics {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        let now = self.now.load(Ordering::Relaxed);
+        assert!(!now || self.after_painting, "this source is broken, as the test wants");
+        paint(Some(self.picture.view(self.generation)));
+        assert!(!now, "this source is broken, as the test wants");
+    }
+}
+
+#[test]
+fn a_tile_that_panics_is_black_and_the_others_are_painted() {
+    let layout = Layout::columns(size(256, 144));
+    for after_painting in [false, true] {
+        let (mut tiles, generations) = sources(4, &[(128, 72)]);
+        let now = Arc::new(AtomicBool::new(false));
+        let picture = Picture::pattern(128, 72, 1);
+        tiles[1] = Box::new(Panics { picture, generation: 1, now: Arc::clone(&now), after_painting });
+        let mut compositor = Compositor::new(&layout);
+        assert_eq!(compositor.compose(Instant::now(), &mut tiles).panics, 0);
+        let sound = checksum(compositor.canvas());
+
+        let (mut dark, _) = sources(4, &[(128, 72)]);
+        dark[1] = Box::new(Shows(Picture::pattern(128, 72, 1), Arc::default()));
+        for generation in 2..4 {
+            now.store(true, Ordering::Relaxed);
+            generations[3].store(generation, Ordering::Relaxed);
+            let composed = compositor.compose(Instant::now(), &mut tiles);
+            assert_eq!((composed.panics, composed.refused), (1, 0));
+            assert!(composed.painted >= 1, "the last tile was painted: {composed:?}");
+            assert!(compositor.tiles[1].scaling.is_none());
+            let mut expected = Compositor::new(&layout);
+            expected.compose(Instant::now(), &mut dark);
+            assert!(checksum(compositor.canvas()) == checksum(expected.canvas()), "{after_painting}");
+        }
+        now.store(false, Ordering::Relaxed);
+        assert_eq!(compositor.compose(Instant::now(), &mut tiles).panics, 0);
+        assert!(checksum(compositor.canvas()) == sound, "it shows its picture again");
+    }
 }

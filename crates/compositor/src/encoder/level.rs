@@ -46,15 +46,9 @@ impl Level {
         Level(TABLE_A1.iter().find(fits).map_or(52, |row| row.0))
     }
 
-    /// `level_idc` of the SPS: ten times the level.
+    /// `level_idc` of the SPS, and the last byte of SDP's `profile-level-id`: ten times the level.
     pub fn idc(self) -> u8 {
         self.0
-    }
-
-    /// The `profile-level-id` of SDP (RFC 6184, section 8.1) for constrained baseline as OpenH264 writes it:
-    /// profile_idc 66, constraint_set0_flag and constraint_set1_flag, this level. `42c028` for level 4.0.
-    pub fn profile_level_id(self) -> String {
-        format!("42c0{:02x}", self.0)
     }
 }
 
@@ -89,11 +83,5 @@ mod tests {
         check((64, 64), 1, 50_000, "1.0");
         // 16 macroblocks in all, but one side longer than sqrt(8 * 99).
         check((3840, 64), 1, 50_000, "4.0");
-    }
-
-    #[test]
-    fn the_profile_level_id_says_constrained_baseline() {
-        let level = Level::of(CanvasSize::FULL_HD, FrameRate::DEFAULT, Bitrate::DEFAULT);
-        assert_eq!((level.idc(), level.profile_level_id().as_str()), (40, "42c028"));
     }
 }

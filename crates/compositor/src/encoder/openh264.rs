@@ -9,9 +9,8 @@
 #[allow(unsafe_code, reason = "one call of OpenH264's C interface that the crate does not offer")]
 mod quiet;
 
-use super::{Encode, Encoded, Level};
+use super::{Encode, EncodeError, Encoded, EncoderConfig, Level, OpenError};
 use crate::canvas::Canvas;
-use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use crate::tick::CanvasTime;
 use ::openh264::encoder::{
     self as api, BitRate, Complexity, FrameType, IntraFramePeriod, Profile, QpRange, RateControlMode,
@@ -20,51 +19,9 @@ use ::openh264::encoder::{
 use ::openh264::formats::YUVSource;
 use ::openh264::{OpenH264API, Timestamp};
 use bytes::Bytes;
-use thiserror::Error;
 
-/// What an encoder is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncoderConfig {
-    /// The canvases' size.
-    pub size: CanvasSize,
-    /// Canvases a second.
-    pub fps: FrameRate,
-    /// Bits a second to aim at.
-    pub bitrate: Bitrate,
-}
-
-/// OpenH264 refused to start.
-#[derive(Debug, Error)]
-#[error("openh264 does not open for {}x{} at {} fps and {} b/s", config.size.width(), config.size.height(), config.fps.get(), config.bitrate.bps())]
-pub struct OpenError {
-    /// What it was asked for.
-    pub config: EncoderConfig,
-    /// What it says.
-    #[source]
-    pub source: ::openh264::Error,
-}
-
-/// A canvas was not encoded.
-#[derive(Debug, Error)]
-pub enum EncodeError {
-    /// The canvas is not the size that the encoder was made for.
-    #[error("found a canvas of {}x{}, expected {}x{}", found.width(), found.height(), expected.width(), expected.height())]
-    Size {
-        /// The canvas's size.
-        found: CanvasSize,
-        /// The encoder's.
-        expected: CanvasSize,
-    },
-    /// OpenH264 failed.
-    #[error("openh264 failed at tick {tick}")]
-    Failed {
-        /// The canvas's tick.
-        tick: u64,
-        /// What it says.
-        #[source]
-        source: ::openh264::Error,
-    },
-}
+/// The name shown in errors and statistics.
+const NAME: &str = "openh264";
 
 /// An encoder for one stream of canvases.
 pub struct OpenH264 {
@@ -86,7 +43,7 @@ impl OpenH264 {
             open().and_then(|mut encoder| encoder.encode(&Source(&Canvas::black(config.size))).map(drop));
         match tried.and_then(|()| open()) {
             Ok(encoder) => Ok(OpenH264 { config, encoder }),
-            Err(source) => Err(OpenError { config, source }),
+            Err(source) => Err(OpenError { encoder: NAME, config, source: source.into() }),
         }
     }
 
@@ -105,7 +62,11 @@ impl OpenH264 {
             self.encoder.force_intra_frame();
         }
         let timestamp = Timestamp::from_millis(time.as_duration().as_millis() as u64);
-        let failed = |source| EncodeError::Failed { tick: time.tick(), source };
+        let failed = |source: ::openh264::Error| EncodeError::Failed {
+            encoder: NAME,
+            tick: time.tick(),
+            source: source.into(),
+        };
         let stream = self.encoder.encode_at(&Source(canvas), timestamp).map_err(failed)?;
         let key = match stream.frame_type() {
             FrameType::Skip | FrameType::Invalid => return Ok(None),
@@ -134,7 +95,7 @@ impl Encode for OpenH264 {
     }
 
     fn name(&self) -> &'static str {
-        "openh264"
+        NAME
     }
 }
 

@@ -1,7 +1,7 @@
 //! The wall's thread: sleep, compose, encode, hand over.
 
 use super::{AccessUnit, Shared, Sink};
-use crate::compose::{Compositor, TileSource};
+use crate::compose::{Compositor, TileSource, panic_text};
 use crate::encoder::{Encode, EncodeError, OpenError};
 use crate::key_frames::KeyFrames;
 use crate::tick::{CanvasTime, Due, TickClock};
@@ -34,6 +34,17 @@ pub(super) struct Worker {
     reopen_at: Instant,
     key_frames: KeyFrames,
     sequence: u64,
+}
+
+/// How a tick went that met no fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Nobody watches: there was nothing to do.
+    Idle,
+    /// The sinks were handed an access unit.
+    Delivered,
+    /// Somebody watches and got nothing: there is no encoder yet, or it left this canvas out.
+    Waiting,
 }
 
 /// Why a tick gave nothing.
@@ -74,6 +85,7 @@ impl Worker {
 
     /// Runs until the wall is stopped; tick 0 is at `origin`.
     pub(super) fn run(mut self, origin: Instant) {
+        let _span = tracing::error_span!("wall", name = self.shared.config.name).entered();
         let mut clock = TickClock::new(origin, self.shared.config.fps);
         while !self.shared.is_stopping() {
             match clock.poll(Instant::now()) {
@@ -93,19 +105,22 @@ impl Worker {
         }
         let done = catch_unwind(AssertUnwindSafe(|| self.work(now, tick)));
         match done.unwrap_or_else(|panic| Err(Fault::Panic(panic))) {
-            Ok(()) => self.shared.meters.lock().last_progress = Instant::now(),
+            Ok(Outcome::Idle | Outcome::Delivered) => {
+                self.shared.meters.lock().last_progress = Instant::now();
+            }
+            Ok(Outcome::Waiting) => {}
             Err(fault) => self.handle_fault(now, fault),
         }
     }
 
     /// One tick's work, if there is any.
-    fn work(&mut self, now: Instant, tick: CanvasTime) -> Result<(), Fault> {
+    fn work(&mut self, now: Instant, tick: CanvasTime) -> Result<Outcome, Fault> {
         if !self.ask_sinks() {
-            return Ok(());
+            return Ok(Outcome::Idle);
         }
         if self.encoder.is_none() {
             if now < self.reopen_at {
-                return Ok(());
+                return Ok(Outcome::Waiting);
             }
             self.encoder = Some((self.open)().map_err(Fault::Open)?);
             self.key_frames.handle_restart();
@@ -115,6 +130,13 @@ impl Worker {
         }
         let composed = self.compositor.compose(now, &mut self.tiles);
         let composed_at = Instant::now();
+        let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1_000.0;
+        {
+            let mut meters = self.shared.meters.lock();
+            meters.compose_ms.push(now, ms(now, composed_at));
+            meters.pictures_refused += composed.refused as u64;
+            meters.panics += composed.panics as u64;
+        }
         let encoder = self.encoder.as_mut().expect("opened above");
         let at = tick.as_duration();
         let encoded = encoder.encode(self.compositor.canvas(), self.key_frames.is_due(at), tick);
@@ -123,10 +145,7 @@ impl Worker {
         self.key_frames.handle_encoded(at, encoded.as_ref().is_some_and(|encoded| encoded.key));
         {
             let mut meters = self.shared.meters.lock();
-            let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1_000.0;
-            meters.compose_ms.push(now, ms(now, composed_at));
             meters.encode_ms.push(now, ms(composed_at, encoded_at));
-            meters.pictures_refused += composed.refused as u64;
             match &encoded {
                 Some(encoded) => {
                     meters.frames_encoded += 1;
@@ -139,19 +158,18 @@ impl Worker {
         if self.key_frames.refused() >= MOST_REFUSED {
             return Err(Fault::Refused);
         }
-        if let Some(encoded) = encoded {
-            self.failures = 0;
-            let unit = AccessUnit {
-                data: encoded.data,
-                key: encoded.key,
-                canvas_time: tick,
-                composed_at,
-                sequence: self.sequence,
-            };
-            self.sequence += 1;
-            self.deliver(&unit);
-        }
-        Ok(())
+        let Some(encoded) = encoded else { return Ok(Outcome::Waiting) };
+        self.failures = 0;
+        let unit = AccessUnit {
+            data: encoded.data,
+            key: encoded.key,
+            canvas_time: tick,
+            composed_at,
+            sequence: self.sequence,
+        };
+        self.sequence += 1;
+        self.deliver(&unit);
+        Ok(Outcome::Delivered)
     }
 
     /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others
@@ -186,16 +204,13 @@ impl Worker {
 
     /// Counts and tells, and has a new encoder opened: at once after a first failure, then once a second.
     fn handle_fault(&mut self, now: Instant, fault: Fault) {
-        let wall = self.shared.config.name.as_str();
         match fault {
             Fault::Panic(panic) => {
-                note_panic(&self.shared, "a tick", &*panic);
-                self.compositor.forget();
+                note_panic(&self.shared, "the encoder", &*panic);
             }
             Fault::Encode(error) => {
                 self.shared.meters.lock().encode_errors += 1;
                 tracing::error!(
-                    wall,
                     error = &error as &dyn std::error::Error,
                     "encoding failed; opening a new encoder"
                 );
@@ -203,17 +218,12 @@ impl Worker {
             Fault::Open(error) => {
                 self.shared.meters.lock().encode_errors += 1;
                 tracing::error!(
-                    wall,
                     error = &error as &dyn std::error::Error,
                     "no encoder; trying again in a second"
                 );
             }
             Fault::Refused => {
-                tracing::error!(
-                    wall,
-                    refused = MOST_REFUSED,
-                    "the encoder makes no key frame; opening a new one"
-                );
+                tracing::error!(refused = MOST_REFUSED, "the encoder makes no key frame; opening a new one");
             }
         }
         self.encoder = None;
@@ -225,7 +235,5 @@ impl Worker {
 
 fn note_panic(shared: &Shared, whose: &str, panic: &(dyn Any + Send)) {
     shared.meters.lock().panics += 1;
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    tracing::error!(wall = shared.config.name, whose, panic = text, "caught a panic");
+    tracing::error!(whose, panic = panic_text(panic), "caught a panic");
 }

@@ -33,7 +33,7 @@ pub struct WallStats {
     pub keyframe_requests: u64,
     /// Canvases that the encoder left out or failed at, failures to open it again included.
     pub encode_errors: u64,
-    /// Panics in a tick or a sink, caught.
+    /// Panics in a tile, the encoder or a sink, caught.
     pub panics: u64,
     /// Pictures that were not I420 as declared; their tiles were black.
     pub pictures_refused: u64,
@@ -41,12 +41,12 @@ pub struct WallStats {
     pub compose_ms: Percentiles,
     /// Encoding one canvas, in milliseconds.
     pub encode_ms: Percentiles,
-    /// When a tick last ended well, with or without somebody watching; for a watchdog.
+    /// When a tick last ended as it should: see [`WallView::last_progress`](super::WallView::last_progress).
     pub last_progress: Instant,
 }
 
 /// The counters and windows behind [`WallStats`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Meters {
     started: Instant,
     pub(super) last_progress: Instant,
@@ -84,8 +84,9 @@ impl Meters {
         }
     }
 
+    /// Sums and sorts, which takes its time: of a copy, so it cannot be called with the wall's lock held.
     pub(super) fn stats(
-        &self,
+        self,
         now: Instant,
         config: &WallConfig,
         encoder: &'static str,

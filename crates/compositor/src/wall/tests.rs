@@ -191,6 +191,21 @@ fn a_sink_that_panics_is_counted_and_harms_nobody() {
     assert!(stats(&wall).panics >= 9);
 }
 
+#[test]
+fn a_tile_that_always_panics_is_counted_and_does_not_disturb_the_stream() {
+    struct Panics;
+    impl TileSource for Panics {
+        fn show(&mut self, _: Instant, _: &mut dyn FnMut(Option<PictureView<'_>>)) {
+            panic!("this tile is broken, as the test wants");
+        }
+    }
+    let sink = Keeps::wanted();
+    let wall = Wall::start(config(60), vec![Box::new(Panics)], vec![sink.clone()]).expect("starts");
+    wait_until("units come", || sink.count() >= 10);
+    assert_eq!(sink.keys().iter().filter(|&&key| key).count(), 1, "the encoder was kept");
+    assert!(stats(&wall).panics >= 9);
+}
+
 /// What the next canvas meets.
 #[derive(Clone, Copy, PartialEq)]
 enum Script {
@@ -206,7 +221,7 @@ struct Scripted(Arc<Mutex<Vec<Script>>>, bool);
 impl crate::encoder::Encode for Scripted {
     fn encode(
         &mut self,
-        canvas: &Canvas,
+        _: &Canvas,
         force_idr: bool,
         time: CanvasTime,
     ) -> Result<Option<Encoded>, EncodeError> {
@@ -220,7 +235,11 @@ impl crate::encoder::Encode for Scripted {
                 Ok(Some(Encoded { data: Bytes::from(time.tick().to_be_bytes().to_vec()), key }))
             }
             Script::Skip => Ok(None),
-            Script::Fail => Err(EncodeError::Size { found: canvas.size(), expected: CanvasSize::FULL_HD }),
+            Script::Fail => Err(EncodeError::Failed {
+                encoder: "scripted",
+                tick: time.tick(),
+                source: "as the test wants".into(),
+            }),
             Script::Panic => panic!("this encoder is broken, as the test wants"),
         }
     }
@@ -261,7 +280,40 @@ fn an_encoder_that_keeps_failing_is_opened_once_a_second_and_not_at_every_tick()
     let (wall, opened) = scripted(vec![Script::Fail; 1_000], &sink);
     wait_ticks(&wall, 45);
     assert!((2..=4).contains(&opened.load(Ordering::Relaxed)), "{opened:?}");
-    assert!(stats(&wall).last_progress.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_wall_makes_no_progress_while_it_has_viewers_and_no_encoder() {
+    let sink = Keeps::wanted();
+    let (script, mut opened) = (Arc::new(Mutex::new(vec![Script::Obey, Script::Fail])), 0);
+    let open = move || -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
+        opened += 1;
+        if opened == 1 {
+            return Ok(Box::new(Scripted(Arc::clone(&script), false)));
+        }
+        let config = config(60);
+        let config = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
+        Err(OpenError { encoder: "scripted", config, source: "as the test wants".into() })
+    };
+    let wall =
+        Wall::start_with(config(60), dark(), vec![sink.clone()], Box::new(open)).expect("the first opens");
+    wait_until("opening again has failed", || stats(&wall).encode_errors >= 2);
+    let stuck = wall.view().last_progress();
+    wait_ticks(&wall, 90);
+    assert_eq!(wall.view().last_progress(), stuck, "the viewers see a frozen picture");
+    assert_eq!(sink.count(), 1);
+
+    sink.want(false);
+    wait_until("progress without viewers", || wall.view().last_progress() > stuck);
+}
+
+#[test]
+fn a_wall_makes_no_progress_while_the_encoder_leaves_every_canvas_out() {
+    let sink = Keeps::wanted();
+    let (wall, _) = scripted(vec![Script::Skip; 100_000], &sink);
+    let started = wall.view().last_progress();
+    wait_ticks(&wall, 20);
+    assert_eq!(wall.view().last_progress(), started);
 }
 
 #[test]

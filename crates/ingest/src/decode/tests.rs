@@ -68,7 +68,7 @@ fn a_stream_without_b_frames_gives_every_picture_at_once() {
 }
 
 #[test]
-fn c10_b_frames_come_out_in_display_order() {
+fn b_frames_come_out_in_display_order() {
     let reference = frames_of(fixture!("baseline.h264"), Codec::H264);
     for (stream, codec) in [(fixture!("bframes.h264"), Codec::H264), (fixture!("bframes.h265"), Codec::H265)]
     {
@@ -121,7 +121,7 @@ fn converted_frames_do_not_change_while_somebody_looks_at_them() {
 }
 
 #[test]
-fn c9_a_new_size_in_the_middle_of_the_stream_is_followed() {
+fn a_new_size_in_the_middle_of_the_stream_is_followed() {
     let stream = [fixture!("baseline.h264"), fixture!("small.h264"), fixture!("baseline.h264")].concat();
     let frames = frames_of(&stream, Codec::H264);
     assert_eq!(frames.len(), 110);
@@ -130,7 +130,7 @@ fn c9_a_new_size_in_the_middle_of_the_stream_is_followed() {
 }
 
 #[test]
-fn c30_errors_are_counted_and_the_next_key_frame_is_decoded() {
+fn errors_are_counted_and_the_next_key_frame_is_decoded() {
     let mut decoder = Decoder::open(Codec::H264).expect("FFmpeg has both decoders");
     let units = units(fixture!("baseline.h264"), Codec::H264);
     let garbage = vec![vec![], vec![0xff; 500], [&[0, 0, 0, 1, 0x65][..], &[0x55; 300]].concat()];

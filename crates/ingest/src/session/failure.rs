@@ -91,7 +91,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Failure {
-    /// Trying again soon could lock the account (failures.md C17).
+    /// Cameras lock an account after a few wrong passwords: trying again soon would keep its owner out, too.
     pub(crate) fn is_refused_login(&self) -> bool {
         matches!(self, Self::WrongLogin | Self::LoginNeeded | Self::LoginNotUnderstood | Self::Denied)
     }
@@ -139,7 +139,9 @@ impl Failure {
 }
 
 /// What kind of error `retina` met. It offers the status code only; the rest can be told by the first words of its
-/// text, which are fixed for each kind (retina 0.4.21, `src/error.rs`). The scripted-server tests hold them.
+/// text, which are fixed for each kind (retina 0.4.21, `src/error.rs`). So the workspace's Cargo.toml allows that version
+/// only, and `tests/rtsp.rs` provokes each kind and checks what is said of it: changed words fail there. Not provoked are
+/// errors of writing and of UDP sockets; if their words changed, "connection lost" would become "broken data".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Connect(ErrorKind),

@@ -1,5 +1,5 @@
 //! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264 or H.265 stream, PLAY, and then
-//! access units until something ends it. Choices that look lax are for cameras: see shared/failures.md, rows C.
+//! access units until something ends it. Choices that look lax are for cameras that would fail otherwise.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,9 @@ const PLAY_TIMEOUT: Duration = Duration::from_secs(10);
 const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The last session's TEARDOWN had the whole backoff to finish; it may have this much more.
 const STALE_TEARDOWN_TIMEOUT: Duration = Duration::from_millis(100);
-/// So many packets in a row that make no sense are not noise any more (failures.md C6, C11).
+/// Cameras put marks in the wrong place and packets after the last one of a picture
+/// (<https://github.com/scottlamb/retina/issues/13>), so a packet that makes no sense is skipped. So many in a row are no
+/// noise any more, but a broken connection (<https://github.com/scottlamb/retina/issues/17>).
 const MAX_BAD_PACKETS_IN_A_ROW: u32 = 50;
 
 /// One camera behind RTSP, through all its sessions.
@@ -38,8 +40,11 @@ pub(crate) struct RtspSource {
     config: CameraConfig,
     record: Arc<Record>,
     feeder: Feeder,
-    /// One per camera: it knows the sessions whose TEARDOWN is not answered yet (C12).
+    /// One per camera: it knows the sessions whose TEARDOWN is not answered yet. Old live555 servers send the packets
+    /// of such a session into the next connection (<https://github.com/scottlamb/retina/issues/17>,
+    /// <https://github.com/scottlamb/moonfire-nvr/issues/184>).
     group: Arc<SessionGroup>,
+    watchdog: Watchdog,
 }
 
 /// What SETUP is done for.
@@ -52,17 +57,20 @@ impl Source for RtspSource {
     /// Connects and delivers access units. Dropping the future sends TEARDOWN.
     async fn run_once(&mut self, session: u64) -> Failure {
         let _ = timeout(STALE_TEARDOWN_TIMEOUT, self.group.await_teardown()).await;
-        match self.open().await {
+        let failure = match self.open().await {
             Ok((demuxed, video)) => self.deliver(demuxed, video, session).await,
             Err(failure) => failure,
-        }
+        };
+        self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
+        failure
     }
 }
 
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let group = Arc::new(SessionGroup::default().named(config.name.clone()));
-        Self { config, record, feeder, group }
+        let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
+        Self { config, record, feeder, group, watchdog }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -129,16 +137,11 @@ impl RtspSource {
         self.record.progressed("waiting for the first picture");
         // A permit left over from an earlier session is not about this one.
         let _ = futures::FutureExt::now_or_never(self.record.decoder_failed.notified());
-        let watchdog = Watchdog {
-            playing_since: now(),
-            silence: self.config.black_after,
-            first_frame_budget: self.config.first_frame_budget,
-        };
+        let playing_since = now();
         let mut last_received = None;
         let mut bad_packets = 0;
         let mut wants_parameters = true;
-        let (deadline, _) = watchdog.deadline(None, None);
-        let silence = sleep_until(deadline.into());
+        let silence = sleep_until((playing_since + self.watchdog.silence()).into());
         tokio::pin!(silence);
         loop {
             let item = tokio::select! {
@@ -146,11 +149,13 @@ impl RtspSource {
                 () = silence.as_mut() => {
                     // Frames came since the alarm was set: set it again. Not per frame, so that nothing per frame
                     // touches a timer.
-                    let last_decoded = self.record.session_decoded().map(|(_, last)| last);
-                    match watchdog.deadline(last_received, last_decoded) {
-                        (deadline, failure) if deadline <= now() => return failure,
-                        (deadline, _) => silence.as_mut().reset(deadline.into()),
+                    let frames = self.record.session_frames();
+                    let (deadline, failure) =
+                        self.watchdog.deadline(playing_since, last_received, frames.as_ref());
+                    if deadline <= now() {
+                        return failure;
                     }
+                    silence.as_mut().reset(deadline.min(now() + self.watchdog.silence()).into());
                     continue;
                 }
                 () = self.record.decoder_failed.notified() => return Failure::Internal,
@@ -195,12 +200,15 @@ impl RtspSource {
             Transport::Tcp => RetinaTransport::Tcp(TcpTransportOptions::default()),
             Transport::Udp => RetinaTransport::Udp(UdpTransportOptions::default()),
         };
-        // Annex B with parameter sets before every key frame, whether they come in the SDP or in-band (C7, C8).
+        // Annex B with parameter sets before every key frame, whether they come in-band only
+        // (https://github.com/bluenviron/gortsplib/issues/88) or in the SDP only
+        // (https://github.com/meetecho/janus-gateway/issues/849).
         SetupOptions::default().transport(transport).frame_format(FrameFormat::SIMPLE)
     }
 }
 
-/// No camera clock drives anything here (C4), so nothing about times or numbers at the start is required or checked.
+/// Camera clocks run backwards at times (<https://github.com/scottlamb/retina/issues/64>). None drives anything here, so
+/// nothing about times or numbers at the start is required or checked.
 fn play_options() -> PlayOptions {
     PlayOptions::default()
         .initial_timestamp(InitialTimestampPolicy::Ignore)

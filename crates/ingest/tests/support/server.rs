@@ -37,14 +37,20 @@ pub(crate) enum Answer {
 }
 
 /// What happens when the pictures are through.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum After {
     /// From the beginning, for ever.
     Loop,
     Close,
+    /// Closed in the middle of a message.
+    HalfAMessage,
+    /// Closed in the middle of interleaved data.
+    HalfAPacket,
+    /// RST instead of FIN.
+    Reset,
     /// The connection stays, requests are answered, nothing is sent any more.
     Silence,
-    /// Bytes that are neither RTSP nor interleaved data.
+    /// Bytes that are neither RTSP nor interleaved data, as when the head of a packet is lost.
     Garbage,
 }
 
@@ -182,7 +188,14 @@ async fn serve(mut connection: TcpStream, script: Script, log: Log) -> std::io::
                 match player.next_packets(script.after) {
                     Some(packets) => send(&mut connection, &path, packets).await?,
                     None if matches!(script.after, After::Close) => return Ok(()),
-                    None if matches!(script.after, After::Garbage) => connection.write_all(&[0x55; 64]).await?,
+                    None if matches!(script.after, After::HalfAMessage) => {
+                        return connection.write_all(b"RTSP/1.0 20").await;
+                    }
+                    None if matches!(script.after, After::HalfAPacket) => {
+                        return connection.write_all(&[b'$', 0, 1, 0, 0x80]).await;
+                    }
+                    None if matches!(script.after, After::Reset) => return connection.set_zero_linger(),
+                    None if matches!(script.after, After::Garbage) => connection.write_all(&[0x80, 0x60, 0xff, 0x01].repeat(16)).await?,
                     None => {}
                 }
                 continue;

@@ -179,7 +179,7 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
         .iter()
         .zip(&wall.tiles)
         .map(|(placement, camera)| {
-            let tile = camera.tile(now, wall.black_after);
+            let tile = camera.status(now, wall.black_after);
             Tile {
                 camera: camera.name().to_owned(),
                 x: placement.x(),
@@ -187,7 +187,7 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
                 width: placement.width(),
                 height: placement.height(),
                 state: tile.state.as_str(),
-                reason: tile.reason,
+                reason: tile.reason.map(|reason| reason.to_string()),
                 since: rfc3339(tile.since),
                 age_ms: tile.age.map(millis),
             }

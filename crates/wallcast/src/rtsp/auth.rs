@@ -1,13 +1,13 @@
 //! Logins: Basic (RFC 7617) and Digest with SHA-256 and MD5 (RFC 7616; without `qop`, RFC 2617).
 //!
+//! RTSP knows no bearer tokens: the token's name is the user, the token is the password, and its role is `view`. The
+//! brake on guessing is [`crate::auth::Authenticator`]'s.
+//!
 //! Each connection has a nonce of its own, which is worth nothing on any other connection and runs out when
 //! it is not used. Cameras' and recorders' firmware reconnects when a keepalive is refused, so that a nonce
 //! in use does not run out.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use md5::Md5;
@@ -15,24 +15,10 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::target;
+use crate::auth::{Role, Token};
 
 const REALM: &str = "wallcast";
 const NONCE_LIFE: Duration = Duration::from_secs(300);
-
-/// A user name and password that opens the RTSP server.
-#[derive(Clone)]
-pub struct RtspLogin {
-    /// As the client sends it; no colon, because Basic could not carry one.
-    pub user: String,
-    /// Never shown anywhere.
-    pub password: String,
-}
-
-impl fmt::Debug for RtspLogin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RtspLogin").field("user", &self.user).finish_non_exhaustive()
-    }
-}
 
 /// What became of a request's credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,23 +48,20 @@ impl Challenger {
     /// Judges the Authorization header of a request.
     pub(super) fn check(
         &mut self,
-        logins: &[RtspLogin],
+        tokens: &[Token],
         method: &str,
         address: &str,
         authorization: Option<&str>,
         now: Instant,
     ) -> Verdict {
-        if logins.is_empty() {
-            return Verdict::Granted;
-        }
         let Some(authorization) = authorization.map(str::trim) else { return Verdict::Missing };
         match authorization.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("basic") => {
-                check_basic(logins, token.trim())
+            Some((scheme, credentials)) if scheme.eq_ignore_ascii_case("basic") => {
+                check_basic(tokens, credentials.trim())
             }
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("digest") => {
                 match Credentials::parse(authorization) {
-                    Some(credentials) => self.check_digest(logins, method, address, &credentials, now),
+                    Some(credentials) => self.check_digest(tokens, method, address, &credentials, now),
                     None => Verdict::Denied,
                 }
             }
@@ -99,7 +82,7 @@ impl Challenger {
 
     fn check_digest(
         &mut self,
-        logins: &[RtspLogin],
+        tokens: &[Token],
         method: &str,
         address: &str,
         credentials: &Credentials,
@@ -116,12 +99,12 @@ impl Challenger {
             *self = Self::new(now);
             return Verdict::Stale;
         }
-        let fits = |login: &RtspLogin| {
-            let user_fits = login.user.as_bytes().ct_eq(credentials.user.as_bytes());
-            let expected = credentials.expected_response(&login.user, &login.password, method);
+        let fits = |token: &Token| {
+            let user_fits = token.name().as_bytes().ct_eq(credentials.user.as_bytes());
+            let expected = credentials.expected_response(token.name(), token.secret(), method);
             user_fits & expected.as_bytes().ct_eq(credentials.response.to_ascii_lowercase().as_bytes())
         };
-        if !any(logins, fits) {
+        if !any(tokens, fits) {
             return Verdict::Denied;
         }
         self.used = now;
@@ -130,15 +113,16 @@ impl Challenger {
     }
 }
 
-fn check_basic(logins: &[RtspLogin], token: &str) -> Verdict {
-    let Ok(given) = BASE64_STANDARD.decode(token) else { return Verdict::Denied };
-    let fits = |login: &RtspLogin| format!("{}:{}", login.user, login.password).as_bytes().ct_eq(&given);
-    if any(logins, fits) { Verdict::Granted } else { Verdict::Denied }
+fn check_basic(tokens: &[Token], credentials: &str) -> Verdict {
+    let Ok(given) = BASE64_STANDARD.decode(credentials) else { return Verdict::Denied };
+    let fits = |token: &Token| format!("{}:{}", token.name(), token.secret()).as_bytes().ct_eq(&given);
+    if any(tokens, fits) { Verdict::Granted } else { Verdict::Denied }
 }
 
-/// Tries every login, whether or not one fitted already.
-fn any(logins: &[RtspLogin], fits: impl Fn(&RtspLogin) -> Choice) -> bool {
-    logins.iter().fold(Choice::from(0), |found, login| found | fits(login)).into()
+/// Tries every token that allows watching, whether or not one fitted already.
+fn any(tokens: &[Token], fits: impl Fn(&Token) -> Choice) -> bool {
+    let watching = tokens.iter().filter(|token| token.roles().allow(Role::View));
+    watching.fold(Choice::from(0), |found, token| found | fits(token)).into()
 }
 
 fn fresh_nonce() -> String {

@@ -103,6 +103,10 @@ impl Connection {
 
     /// Serves the client until the connection ends.
     pub(super) async fn run(mut self) -> Closed {
+        self.serve().await
+    }
+
+    async fn serve(&mut self) -> Closed {
         loop {
             if let Err(closed) = self.take_messages().await {
                 return self.close(closed).await;
@@ -196,7 +200,7 @@ impl Connection {
             return;
         };
         if let Some(reader) = own.session.reader()
-            && let Some((lost, rtt)) = own.session.rtp.feedback(rtcp, SystemTime::now())
+            && let Some((lost, rtt)) = own.session.rtp.feedback(rtcp, Instant::now())
         {
             reader.reported(lost, rtt);
         }
@@ -222,7 +226,7 @@ impl Connection {
     }
 
     /// Writes what is left, such as the answer that says why, and ends.
-    async fn close(mut self, closed: Closed) -> Closed {
+    async fn close(&mut self, closed: Closed) -> Closed {
         let leave = async {
             self.socket.write_all(self.output.unwritten()).await?;
             self.socket.shutdown().await
@@ -270,8 +274,10 @@ impl Output {
 
     fn advance(&mut self, length: usize) {
         self.written += length;
-        if self.is_empty() {
-            self.bytes.clear();
+        // A client that always leaves something to write must not make the server keep all it ever wrote. What is
+        // moved to the front is shorter than what has left since the last time, so that moving costs little.
+        if self.written >= self.len() {
+            self.bytes.drain(..self.written);
             self.written = 0;
         }
     }
@@ -294,5 +300,56 @@ impl Clocks {
         let partial = self.partial_since.map(|since| since + limits.message_within);
         let stalled = (!is_written).then(|| self.progressed + limits.stalled);
         [silent, partial, stalled].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::auth::{Auth, Authenticator};
+    use crate::rtsp::Mounts;
+
+    const REQUESTS: &[u8] = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_client_that_pipelines_and_never_reads_all_takes_no_more_memory_than_the_limit() {
+        let open = Arc::new(Authenticator::new(Auth::Open));
+        let shared = Shared::new(Mounts::new(), open, Limits::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Small, so that the answers wait in the server and not in the kernel.
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_recv_buffer_size(16 << 10).unwrap();
+        client.connect(&listener.local_addr().unwrap().into()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from_std(client.into()).unwrap();
+        let (socket, from) = listener.accept().await.unwrap();
+        let slot = shared.slot(from.ip()).unwrap();
+        let mut connection = Connection::new(shared, socket, from, slot).unwrap();
+
+        let requests = REQUESTS.repeat(1 << 10);
+        let mut answers = vec![0; 32 << 10];
+        let (mut asked, mut answered) = (0, 0);
+        let pipelining = async {
+            let (mut from_server, mut to_server) = client.split();
+            while answered < 10 << 20 {
+                // It reads only when the server takes no more requests.
+                tokio::select! {
+                    biased;
+                    written = to_server.write(&requests[asked % REQUESTS.len()..]) => asked += written.unwrap(),
+                    read = from_server.read(&mut answers) => answered += read.unwrap(),
+                }
+            }
+        };
+        tokio::select! {
+            closed = connection.serve() => panic!("the connection ended: {closed:?}"),
+            () = pipelining => {}
+        }
+        assert!(!connection.output.is_empty(), "the answers have always waited");
+        let capacity = connection.output.bytes.capacity();
+        assert!(capacity <= 4 * LARGEST_BACKLOG, "{capacity} bytes for a backlog of {LARGEST_BACKLOG}");
     }
 }

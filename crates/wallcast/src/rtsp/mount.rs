@@ -163,16 +163,16 @@ impl Mount {
         transport: ReaderTransport,
     ) -> Subscription {
         let reader = Arc::new(Reader::new(id, address, transport));
-        let interest = Interest::new(self);
+        let subscription = Subscription { interest: Interest::new(self), reader };
         {
             let mut stream = self.stream.lock();
             if stream.closed {
-                reader.close();
+                subscription.reader.close();
             }
-            stream.readers.push(Arc::clone(&reader));
+            stream.readers.push(Arc::clone(&subscription.reader));
         }
         (self.on_key_frame_needed)();
-        Subscription { interest, reader }
+        subscription
     }
 
     /// The parameter sets of the stream as it is now. With no readers the last ones known may be out of
@@ -239,11 +239,6 @@ impl Mounts {
     /// The mount of that name, unless it has been closed.
     pub fn get(&self, name: &str) -> Option<Arc<Mount>> {
         self.0.read().get(name).filter(|mount| !mount.stream.lock().closed).cloned()
-    }
-
-    /// Every mount, in the order of their names.
-    pub fn all(&self) -> Vec<Arc<Mount>> {
-        self.0.read().values().cloned().collect()
     }
 }
 

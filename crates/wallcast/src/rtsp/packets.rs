@@ -1,6 +1,6 @@
 //! One access unit as RTP payloads (RFC 6184, packetization-mode 1), made once and shared by all readers.
 //!
-//! RTP headers are each reader's own: see `stream`.
+//! RTP headers are each reader's own: see `rtp`.
 
 use std::time::Instant;
 

@@ -25,7 +25,8 @@ use super::{
     udp::{Command, Ports, UdpSession},
 };
 
-/// A wrong password is answered after so long, and the third one ends the connection.
+/// A wrong password is answered after so long, and the third one ends the connection, from wherever it comes: the
+/// brake that HTTP and RTSP share exempts loopback.
 const DENIED_DELAY: Duration = Duration::from_secs(1);
 const DENIED_AT_MOST: u32 = 3;
 
@@ -110,15 +111,27 @@ impl Client {
     }
 
     async fn refuse(&mut self, request: &Request<Vec<u8>>) -> Option<Reply> {
+        let authenticator = &self.shared.authenticator;
+        if !authenticator.asks_for_tokens() {
+            return None;
+        }
         let address = request.request_uri().map_or("*", Url::as_str);
         let authorization = header(request, &headers::AUTHORIZATION);
         let method: &str = request.method().into();
         let now = Instant::now();
-        let verdict = self.challenger.check(&self.shared.logins, method, address, authorization, now);
+        if authorization.is_some()
+            && let Some(retry_after) = authenticator.wait(self.address.ip(), now)
+        {
+            // RTSP/1.0 has no 429; a client comes again after a 503.
+            let seconds = retry_after.as_secs().to_string();
+            return Some(Reply::new(StatusCode::ServiceUnavailable).header(headers::RETRY_AFTER, seconds));
+        }
+        let verdict = self.challenger.check(authenticator.tokens(), method, address, authorization, now);
         match verdict {
             Verdict::Granted => return None,
             Verdict::Missing | Verdict::Stale => {}
             Verdict::Denied => {
+                authenticator.failed(self.address.ip(), now);
                 count(&self.shared.totals.denied);
                 tracing::warn!(client = %self.address, "an RTSP client sent a wrong login");
                 self.denied += 1;
@@ -302,4 +315,77 @@ fn session_id(request: &Request<Vec<u8>>) -> Option<&str> {
 
 fn is_number(text: &str) -> bool {
     (1..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use rtsp_types::Message;
+
+    use super::*;
+    use crate::auth::{Auth, Authenticator, Denied, Role, Roles, Token};
+    use crate::rtsp::{Limits, Mounts};
+
+    const RIGHT: &str = "Basic dmlld2VyOnMzY3JldA==";
+    const WRONG: &str = "Basic dmlld2VyOndyb25n";
+
+    fn keys(role: Role) -> Arc<Authenticator> {
+        let token = Token::new("viewer", "s3cret".into(), Roles::from_iter([role]));
+        Arc::new(Authenticator::new(Auth::Tokens(vec![token])))
+    }
+
+    /// What a new connection from `from` is told that asks for a stream there is not.
+    async fn ask(
+        keys: &Arc<Authenticator>,
+        from: &str,
+        authorization: Option<&str>,
+    ) -> (u16, Option<String>) {
+        let shared = Shared::new(Mounts::new(), Arc::clone(keys), Limits::default());
+        let mut client = Client::new(shared, from.parse().unwrap(), "192.168.8.1:8554".parse().unwrap());
+        let mut request = Request::builder(Method::Describe, Version::V1_0)
+            .request_uri(Url::parse("rtsp://192.168.8.1:8554/nothing").unwrap())
+            .header(headers::CSEQ, "1");
+        if let Some(authorization) = authorization {
+            request = request.header(headers::AUTHORIZATION, authorization);
+        }
+        let mut output = Vec::new();
+        client.answer(&request.build(Vec::new()), &mut output).await;
+        let (message, _) = Message::<Vec<u8>>::parse(&output).unwrap();
+        let Message::Response(response) = message else { panic!("not an answer: {message:?}") };
+        let retry_after = response.header(&headers::RETRY_AFTER).map(|value| value.as_str().to_owned());
+        (response.status().into(), retry_after)
+    }
+
+    #[tokio::test]
+    async fn guesses_over_rtsp_and_over_http_are_counted_together_for_each_address() {
+        let keys = keys(Role::View);
+        let guesses = (0..5).map(|port| {
+            let keys = &keys;
+            async move { ask(keys, &format!("192.168.8.7:{}", 1000 + port), Some(WRONG)).await.0 }
+        });
+        assert_eq!(futures::future::join_all(guesses).await, [401; 5]);
+        let guesser = "192.168.8.7".parse().unwrap();
+        let over_http = || keys.check(Some("guess"), Role::View, guesser, Instant::now()).unwrap_err();
+        for _ in 0..5 {
+            assert_eq!(over_http(), Denied::Unknown { needed: Role::View });
+        }
+        // Ten are free, wherever they were made. Which answer is right is not told any more.
+        assert!(matches!(over_http(), Denied::TooMany { .. }));
+        for authorization in [RIGHT, WRONG] {
+            let (status, retry_after) = ask(&keys, "192.168.8.7:2000", Some(authorization)).await;
+            assert_eq!(status, 503, "{authorization}");
+            assert!((1..=2).contains(&retry_after.unwrap().parse::<u64>().unwrap()));
+        }
+        assert_eq!(ask(&keys, "192.168.8.7:2000", None).await.0, 401, "the challenge is no guess");
+        assert_eq!(ask(&keys, "192.168.8.8:2000", Some(RIGHT)).await.0, 404, "others are let in");
+    }
+
+    #[tokio::test]
+    async fn where_no_token_allows_watching_nobody_is_let_in() {
+        let keys = keys(Role::Publish);
+        assert_eq!(ask(&keys, "192.168.8.7:1000", None).await.0, 401);
+        assert_eq!(ask(&keys, "192.168.8.7:1000", Some(RIGHT)).await.0, 401);
+        let open = Arc::new(Authenticator::new(Auth::Open));
+        assert_eq!(ask(&open, "192.168.8.7:1000", None).await.0, 404);
+    }
 }

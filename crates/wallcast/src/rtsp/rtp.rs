@@ -1,7 +1,10 @@
 //! One reader's RTP stream (RFC 3550): its own SSRC and sequence numbers over shared payloads, and the
 //! RTCP that goes with it.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use rtc_rtcp::{
     goodbye::Goodbye,
@@ -20,6 +23,8 @@ pub(super) const CLOCK_RATE: u32 = 90_000;
 /// The length of an RTP header without CSRCs and extensions.
 pub(super) const HEADER_LEN: usize = 12;
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Sender reports remembered for the round trip; readers answer the last one or the one before.
+const REPORTS_KEPT: usize = 4;
 /// Seconds between 1900, where NTP begins, and 1970.
 const NTP_UNIX_OFFSET: u64 = 2_208_988_800;
 
@@ -30,7 +35,8 @@ pub(super) struct RtpStream {
     sequence: u16,
     packets: u32,
     octets: u32,
-    reported: Option<Instant>,
+    /// When each of the last sender reports left, by the middle 32 bits of its NTP time.
+    reports_sent: VecDeque<(u32, Instant)>,
     cname: String,
 }
 
@@ -42,7 +48,7 @@ impl RtpStream {
             sequence: rand::random(),
             packets: 0,
             octets: 0,
-            reported: None,
+            reports_sent: VecDeque::with_capacity(REPORTS_KEPT),
             // Random, as RFC 7022 has it, and of a length after which `rtc-rtcp` need not pad: it ends the
             // padding of a source description with a count, where RFC 3550 section 6.5 demands zeros.
             cname: format!("{:017x}", rand::random::<u128>() >> 60),
@@ -81,14 +87,19 @@ impl RtpStream {
     /// A sender report with a source description, when one is due: with the first access unit, so that
     /// readers know the time at once, and then every five seconds.
     pub(super) fn report(&mut self, unit: &Packets, now: Instant, wall_clock: SystemTime) -> Option<Vec<u8>> {
-        if self.reported.is_some_and(|last| now.saturating_duration_since(last) < REPORT_EVERY) {
+        let last = self.reports_sent.back();
+        if last.is_some_and(|(_, sent)| now.saturating_duration_since(*sent) < REPORT_EVERY) {
             return None;
         }
-        self.reported = Some(now);
+        if self.reports_sent.len() == REPORTS_KEPT {
+            self.reports_sent.pop_front();
+        }
+        let ntp_time = ntp_time(wall_clock);
+        self.reports_sent.push_back((middle(ntp_time), now));
         let since_pushed = now.saturating_duration_since(unit.pushed).as_secs_f64() * f64::from(CLOCK_RATE);
         let report = SenderReport {
             ssrc: self.ssrc,
-            ntp_time: ntp_time(wall_clock),
+            ntp_time,
             rtp_time: unit.rtp_time.wrapping_add(since_pushed as u32),
             packet_count: self.packets,
             octet_count: self.octets,
@@ -104,19 +115,21 @@ impl RtpStream {
         marshal(&[Box::new(nothing_received), Box::new(self.description()), Box::new(goodbye)])
     }
 
-    /// What a compound RTCP packet of the reader says about this stream: packets lost since the beginning,
+    /// What a compound RTCP packet of the reader says about this stream at `now`: packets lost since the beginning,
     /// and the round-trip time (RFC 3550 section 6.4.1). `None` when it is not about this stream, or rubbish.
-    pub(super) fn feedback(&self, rtcp: &[u8], wall_clock: SystemTime) -> Option<(u64, Option<Duration>)> {
+    pub(super) fn feedback(&self, rtcp: &[u8], now: Instant) -> Option<(u64, Option<Duration>)> {
         let packets = rtc_rtcp::packet::unmarshal(&mut &rtcp[..]).ok()?;
         let reports = packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<ReceiverReport>());
         let block = reports.flat_map(|report| &report.reports).find(|block| block.ssrc == self.ssrc)?;
         // Cumulative loss is a signed 24-bit number: duplicates make it negative.
         let lost = if block.total_lost >= 1 << 23 { 0 } else { u64::from(block.total_lost) };
-        let middle = (ntp_time(wall_clock) >> 16) as u32;
-        let round_trip = middle.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay);
-        // A reader with a strange clock makes nonsense of the subtraction; nobody is ten seconds away.
-        let is_sensible = block.last_sender_report != 0 && round_trip < 10 << 16;
-        let rtt = is_sensible.then(|| Duration::from_secs_f64(f64::from(round_trip) / 65536.0));
+        // By our own monotonic clock: the report's time only says which report is meant, and one that was never
+        // sent means nothing.
+        let sent = self.reports_sent.iter().rev().find(|(middle, _)| *middle == block.last_sender_report);
+        let rtt = sent.map(|(_, sent)| {
+            let held = Duration::from_secs_f64(f64::from(block.delay) / 65536.0);
+            now.saturating_duration_since(*sent).saturating_sub(held)
+        });
         Some((lost, rtt))
     }
 
@@ -131,6 +144,11 @@ impl RtpStream {
 
 fn marshal(packets: &[Box<dyn Packet>]) -> Option<Vec<u8>> {
     rtc_rtcp::packet::marshal(packets).ok().map(Vec::from)
+}
+
+/// The 32 bits of an NTP time by which receiver reports name a sender report.
+fn middle(ntp_time: u64) -> u32 {
+    (ntp_time >> 16) as u32
 }
 
 /// 32 bits of seconds since 1900 and 32 bits of their fraction.
@@ -192,23 +210,55 @@ mod tests {
         assert!(packets[1].as_any().downcast_ref::<SourceDescription>().is_some());
     }
 
-    #[test]
-    fn loss_and_round_trip_are_read_from_the_readers_report() {
-        let stream = RtpStream::new();
-        let now = UNIX_EPOCH + Duration::from_secs(100);
-        let sent = (ntp_time(now - Duration::from_millis(1_500)) >> 16) as u32;
+    /// What a reader reports that has lost 7 packets and held the sender report `echoed` for a second.
+    fn receiver_report(stream: &RtpStream, echoed: u32) -> Vec<u8> {
         let block = ReceptionReport {
             ssrc: stream.ssrc,
             total_lost: 7,
-            last_sender_report: sent,
+            last_sender_report: echoed,
             delay: 1 << 16,
             ..ReceptionReport::default()
         };
         let report = ReceiverReport { ssrc: 1, reports: vec![block], ..ReceiverReport::default() };
-        let (lost, rtt) = stream.feedback(&marshal(&[Box::new(report)]).unwrap(), now).unwrap();
-        assert_eq!(lost, 7);
-        assert!((rtt.unwrap().as_secs_f64() - 0.5).abs() < 0.001, "{rtt:?}");
-        assert_eq!(stream.feedback(b"rubbish", now), None);
+        marshal(&[Box::new(report)]).unwrap()
+    }
+
+    #[test]
+    fn loss_and_round_trip_are_read_from_the_readers_report_by_the_monotonic_clock() {
+        let mut stream = RtpStream::new();
+        let unit = unit(&[b"abc"]);
+        let start = unit.pushed;
+        let wall_clock = UNIX_EPOCH + Duration::from_secs(100);
+        // The wall clock is set back between two reports.
+        for (after, wall_clock) in [(0, wall_clock), (5, wall_clock - Duration::from_secs(50))] {
+            let sent = start + Duration::from_secs(after);
+            stream.report(&unit, sent, wall_clock).unwrap();
+            let report = receiver_report(&stream, middle(ntp_time(wall_clock)));
+            let (lost, rtt) = stream.feedback(&report, sent + Duration::from_millis(1_500)).unwrap();
+            assert_eq!((lost, rtt), (7, Some(Duration::from_millis(500))));
+        }
+        assert_eq!(stream.feedback(b"rubbish", start), None);
+    }
+
+    #[test]
+    fn a_sender_report_that_was_never_sent_or_long_ago_tells_no_round_trip() {
+        let mut stream = RtpStream::new();
+        let unit = unit(&[b"abc"]);
+        let wall_clock = SystemTime::now();
+        let first = middle(ntp_time(wall_clock));
+        let answer = |stream: &RtpStream, echoed| {
+            stream.feedback(&receiver_report(stream, echoed), unit.pushed + Duration::from_secs(30)).unwrap()
+        };
+        // A time that could have been in a report, but was not.
+        for echoed in [0, first, first.wrapping_add(1 << 16)] {
+            assert_eq!(answer(&stream, echoed), (7, None));
+        }
+        for report in 0..=REPORTS_KEPT as u64 {
+            let passed = REPORT_EVERY * report as u32;
+            stream.report(&unit, unit.pushed + passed, wall_clock + passed).unwrap();
+        }
+        assert_eq!(answer(&stream, first), (7, None), "forgotten");
+        assert_eq!(stream.reports_sent.len(), REPORTS_KEPT);
     }
 
     #[test]

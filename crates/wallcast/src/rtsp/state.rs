@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    auth::RtspLogin,
     mount::Mounts,
     udp::{Command, Ended, UdpSession},
 };
+use crate::auth::Authenticator;
 
 /// How much strangers can make a server do.
 #[derive(Debug, Clone, Copy)]
@@ -72,10 +72,12 @@ pub struct RtspStats {
     pub teardowns: u64,
     /// UDP sessions that ended because their client had fallen silent.
     pub sessions_expired: u64,
-    /// Wrong user names or passwords.
+    /// Wrong user names or passwords that were looked at.
     pub logins_denied: u64,
     /// Messages that were not RTSP, or too long, or not whole in time.
     pub messages_malformed: u64,
+    /// Connections lost while they were accepted, to a fault of this program.
+    pub faults: u64,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,7 @@ pub(super) struct Totals {
     pub(super) expired: AtomicU64,
     pub(super) denied: AtomicU64,
     pub(super) malformed: AtomicU64,
+    pub(super) faults: AtomicU64,
     readers: AtomicU64,
 }
 
@@ -96,7 +99,7 @@ pub(super) fn count(total: &AtomicU64) {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) mounts: Arc<Mounts>,
-    pub(super) logins: Vec<RtspLogin>,
+    pub(super) authenticator: Arc<Authenticator>,
     pub(super) limits: Limits,
     pub(super) totals: Totals,
     pub(super) stop: CancellationToken,
@@ -113,10 +116,10 @@ pub(super) struct UdpHandle {
 }
 
 impl Shared {
-    pub(super) fn new(mounts: Arc<Mounts>, logins: Vec<RtspLogin>, limits: Limits) -> Arc<Self> {
+    pub(super) fn new(mounts: Arc<Mounts>, authenticator: Arc<Authenticator>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             mounts,
-            logins,
+            authenticator,
             limits,
             totals: Totals::default(),
             stop: CancellationToken::new(),
@@ -157,12 +160,11 @@ impl Shared {
     /// Starts a UDP session's task under the session's identifier.
     pub(super) fn start_udp(self: &Arc<Self>, id: String, handle: UdpHandle, task: UdpSession) {
         self.udp_sessions.lock().insert(id.clone(), handle);
-        let shared = Arc::clone(self);
+        let entry = UdpEntry { shared: Arc::clone(self), id };
         self.tasks.spawn(async move {
-            let ended = task.run(shared.stop.clone()).await;
-            shared.udp_sessions.lock().remove(&id);
+            let ended = task.run(entry.shared.stop.clone()).await;
             if ended == Ended::Expired {
-                count(&shared.totals.expired);
+                count(&entry.shared.totals.expired);
             }
         });
     }
@@ -183,6 +185,7 @@ impl Shared {
             sessions_expired: total(&self.totals.expired),
             logins_denied: total(&self.totals.denied),
             messages_malformed: total(&self.totals.malformed),
+            faults: total(&self.totals.faults),
         }
     }
 }
@@ -203,5 +206,18 @@ impl Drop for Slot {
                 connections.remove(&self.address);
             }
         }
+    }
+}
+
+/// One UDP session's place among the limits; its task holds it, and may panic.
+#[derive(Debug)]
+struct UdpEntry {
+    shared: Arc<Shared>,
+    id: String,
+}
+
+impl Drop for UdpEntry {
+    fn drop(&mut self) {
+        self.shared.udp_sessions.lock().remove(&self.id);
     }
 }

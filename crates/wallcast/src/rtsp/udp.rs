@@ -183,7 +183,7 @@ impl UdpSession {
             return;
         }
         self.heard = Instant::now();
-        if let Some((lost, rtt)) = self.session.rtp.feedback(rtcp, SystemTime::now())
+        if let Some((lost, rtt)) = self.session.rtp.feedback(rtcp, self.heard)
             && let Some(reader) = self.session.reader()
         {
             reader.reported(lost, rtt);

@@ -9,7 +9,10 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use wallcast::rtsp::{Limits, Mount, Mounts, RtspLogin, RtspServer};
+use wallcast::{
+    auth::{Auth, Authenticator},
+    rtsp::{Limits, Mount, Mounts, RtspServer},
+};
 
 /// A server with one mount, `wall`.
 pub(crate) struct Fixture {
@@ -20,16 +23,15 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        Self::with(vec![], Limits::default())
+        Self::with(Auth::Open, Limits::default())
     }
 
-    pub(crate) fn with(logins: Vec<RtspLogin>, limits: Limits) -> Self {
+    pub(crate) fn with(auth: Auth, limits: Limits) -> Self {
         let mounts = Mounts::new();
         let wall = Mount::with_frame_rate("wall", 25.0, Box::new(|| ()));
         mounts.add(Arc::clone(&wall)).unwrap();
-        let server =
-            RtspServer::bind_with("127.0.0.1:0".parse().unwrap(), Arc::clone(&mounts), logins, limits)
-                .unwrap();
+        let (address, authenticator) = ("127.0.0.1:0".parse().unwrap(), Arc::new(Authenticator::new(auth)));
+        let server = RtspServer::bind_with(address, Arc::clone(&mounts), authenticator, limits).unwrap();
         Self { server, mounts, wall }
     }
 

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::auth::Roles;
 
-fn logins() -> Vec<RtspLogin> {
+fn tokens() -> Vec<Token> {
     [("viewer", "a \"quoted\" pass:word"), ("Mufasa", "Circle of Life")]
-        .map(|(user, password)| RtspLogin { user: user.into(), password: password.into() })
+        .map(|(name, secret)| Token::new(name, secret.into(), Roles::from_iter([Role::View])))
         .into()
 }
 
@@ -18,7 +19,7 @@ fn answer(challenge: &str, (user, password): (&str, &str), method: &str, uri: &s
 const WALL: &str = "rtsp://127.0.0.1:8554/wall";
 
 fn check(challenger: &mut Challenger, authorization: &str, now: Instant) -> Verdict {
-    challenger.check(&logins(), "DESCRIBE", WALL, Some(authorization), now)
+    challenger.check(&tokens(), "DESCRIBE", WALL, Some(authorization), now)
 }
 
 #[test]
@@ -74,11 +75,10 @@ fn every_challenge_can_be_answered_and_only_with_the_right_password() {
 }
 
 #[test]
-fn nothing_is_asked_when_there_are_no_logins_and_everything_when_there_are() {
+fn missing_credentials_and_rubbish_are_told_apart() {
     let now = Instant::now();
     let mut challenger = Challenger::new(now);
-    assert_eq!(challenger.check(&[], "DESCRIBE", WALL, None, now), Verdict::Granted);
-    assert_eq!(challenger.check(&logins(), "DESCRIBE", WALL, None, now), Verdict::Missing);
+    assert_eq!(challenger.check(&tokens(), "DESCRIBE", WALL, None, now), Verdict::Missing);
     for rubbish in
         ["", "Basic", "Basic !!!", "Digest", "Digest username=\"viewer\"", "Bearer abc", "Digest a=\"\\"]
     {
@@ -94,9 +94,9 @@ fn credentials_serve_once_on_one_connection_for_one_method_and_stream() {
     let login = ("Mufasa", "Circle of Life");
     let credentials = answer(&challenge, login, "DESCRIBE", WALL);
     assert_eq!(check(&mut Challenger::new(now), &credentials, now), Verdict::Stale);
-    assert_eq!(challenger.check(&logins(), "PLAY", WALL, Some(&credentials), now), Verdict::Denied);
+    assert_eq!(challenger.check(&tokens(), "PLAY", WALL, Some(&credentials), now), Verdict::Denied);
     let other = "rtsp://127.0.0.1:8554/yard";
-    assert_eq!(challenger.check(&logins(), "DESCRIBE", other, Some(&credentials), now), Verdict::Denied);
+    assert_eq!(challenger.check(&tokens(), "DESCRIBE", other, Some(&credentials), now), Verdict::Denied);
     assert_eq!(check(&mut challenger, &credentials, now), Verdict::Granted);
     assert_eq!(check(&mut challenger, &credentials, now), Verdict::Stale);
 }
@@ -126,6 +126,17 @@ fn a_nonce_runs_out_when_it_is_not_used_and_lives_as_long_as_it_is() {
 }
 
 #[test]
-fn a_password_is_not_shown() {
-    assert_eq!(format!("{:?}", logins()[1]), "RtspLogin { user: \"Mufasa\", .. }");
+fn a_token_that_only_publishes_does_not_open_the_server() {
+    for (role, expected) in
+        [(Role::View, Verdict::Granted), (Role::Admin, Verdict::Granted), (Role::Publish, Verdict::Denied)]
+    {
+        let token = [Token::new("camera", "secret".into(), Roles::from_iter([role]))];
+        for index in 0..3 {
+            let mut challenger = Challenger::new(Instant::now());
+            let challenge = &challenger.challenges(Verdict::Missing)[index];
+            let credentials = answer(challenge, ("camera", "secret"), "DESCRIBE", WALL);
+            let verdict = challenger.check(&token, "DESCRIBE", WALL, Some(&credentials), Instant::now());
+            assert_eq!(verdict, expected, "{role} {challenge}");
+        }
+    }
 }
