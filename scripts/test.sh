@@ -40,8 +40,8 @@ plan() {
   step shellcheck unit shellcheck --external-sources "${shell_files[@]}" .ci/run
   step lints unit cargo clippy --release --locked --workspace --all-targets -- -D warnings
   step build both cargo test --release --locked --workspace --no-run
-  step unit_tests unit cargo test --release --locked --workspace --lib --bins
-  step doc_tests unit cargo test --release --locked --workspace --doc
+  step unit_tests unit cargo test --release --locked --workspace --lib --bins --no-fail-fast
+  step doc_tests unit cargo test --release --locked --workspace --doc --no-fail-fast
   for file in crates/*/tests/*.rs benches/tests/*.rs; do
     [[ -e $file ]] || continue
     name=$(basename "$file" .rs)
@@ -109,7 +109,7 @@ need_playwright() {
 # ── running and counting ─────────────────────────────────────────────────────────────────────────────────────────────
 
 passed=0 failed=0
-rows=()
+rows=() logs_of_failures=()
 
 # Adds up the counts that cargo's test runner and TAP print; nothing when a step is not a test run.
 count() { # log → "passed failed", or nothing
@@ -126,30 +126,29 @@ run_logged() { # log, command… → the command's exit code; its output is show
 
 # A media test that noise upset may run again, twice at most, alone. It is never silent about it.
 repeat_failed() { # step number, log → prints how many of the failed tests passed when repeated
-  local number=$1 log=$2 name=${names[$1]} test try rescued=0 again=()
+  local name=${names[$1]} command=${commands[$1]} log=$2 test rescued=0 again=()
   if [[ $name == e2e_browser_* ]]; then
-    for try in 1 2; do
-      if run_logged "$logs/$name.repeat$try.log" bash -c "${commands[$number]}" >&2; then
-        echo "$name ×$try" >>"$artifacts/repeated.txt"
-        count "$log" | cut -d ' ' -f 2
-        return
-      fi
+    repeat "$name" "$command" && rescued=$(count "$log" | cut -d ' ' -f 2)
+  else
+    mapfile -t again < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | sort -u)
+    for test in "${again[@]}"; do
+      repeat "$name::$test" "$command --exact $test" && rescued=$((rescued + 1))
     done
-    echo 0
-    return
   fi
-  mapfile -t again < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | sort -u)
-  for test in "${again[@]}"; do
-    for try in 1 2; do
-      say "repeating $name::$test (time $try of 2)"
-      if run_logged "$logs/$name.$test.repeat$try.log" bash -c "${commands[$number]} --exact $test" >&2; then
-        echo "$name::$test ×$try" >>"$artifacts/repeated.txt"
-        rescued=$((rescued + 1))
-        break
-      fi
-    done
-  done
   echo "$rescued"
+}
+
+repeat() { # what, command → did it pass in the end?
+  local try
+  for try in 1 2; do
+    say "repeating $1, time $try of 2"
+    if run_logged "$logs/${1//:/_}.repeat$try.log" bash -c "$2" >&2; then
+      echo "$1 ×$try" >>"$artifacts/repeated.txt"
+      return 0
+    fi
+  done
+  echo "$1 ×2, and it failed each time" >>"$artifacts/repeated.txt"
+  return 1
 }
 
 run_step() {
@@ -172,6 +171,7 @@ run_step() {
     f=1
   fi
   passed=$((passed + p)) failed=$((failed + f))
+  ((f == 0)) || logs_of_failures+=("$log")
   rows+=("$(printf '%-28s %6d %7d %6d s' "$name" "$p" "$f" $((SECONDS - started)))")
 }
 
@@ -205,6 +205,10 @@ done
 printf '\n%-28s %6s %7s %8s\n' step passed failed time
 printf '%s\n' "${rows[@]}"
 printf '%-28s %6d %7d %6d s\n' total "$passed" "$failed" "$SECONDS"
+if ((${#logs_of_failures[@]})); then
+  printf '\nFAILED, see:\n'
+  printf '%s\n' "${logs_of_failures[@]}"
+fi
 if [[ -s $WALLCAST_SKIPPED ]]; then
   printf '\nSKIPPED:\n'
   sort -u "$WALLCAST_SKIPPED"
