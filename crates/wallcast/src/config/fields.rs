@@ -2,7 +2,7 @@
 //!
 //! Every reader answers `None` after it has put down a [`Problem`], so that callers go on to the next key.
 
-use super::env;
+use super::env::{self, Missing};
 use super::problem::{Problem, Warning, nearest, one_of, shown};
 use super::yaml::{At, Entry, Node, Value};
 
@@ -227,11 +227,25 @@ impl<'e> Findings<'e> {
 
     /// A single value, variables put in.
     pub(super) fn text(&mut self, field: &Field<'_>, expected: &str) -> Option<Text> {
+        self.substituted(field, expected, env::substitute)
+    }
+
+    /// The same for a URL: variables in its login are percent-encoded.
+    pub(super) fn url(&mut self, field: &Field<'_>, expected: &str) -> Option<Text> {
+        self.substituted(field, expected, env::substitute_in_url)
+    }
+
+    fn substituted(
+        &mut self,
+        field: &Field<'_>,
+        expected: &str,
+        substitute: fn(&str, &dyn Fn(&str) -> Option<String>) -> Result<(String, bool), Missing>,
+    ) -> Option<Text> {
         let Value::Scalar(written) = field.value() else {
             self.problem(field, field.describe(), expected);
             return None;
         };
-        match env::substitute(written, self.variable) {
+        match substitute(written, self.variable) {
             // What a variable holds is not shown, its name is enough.
             Ok((value, true)) => {
                 Some(Text { value, shown: format!("{} (its value is not shown)", shown_written(written)) })
