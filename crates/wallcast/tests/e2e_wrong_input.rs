@@ -11,6 +11,7 @@ use common::wait_until;
 use common::wallcast::{Wallcast, config_file};
 use common::watch::{Area, Sample, Watch};
 use std::net::TcpListener;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -149,6 +150,24 @@ fn a_port_that_is_taken_is_named() {
         assert_eq!(ended.code, RUNTIME_FAILURE, "{option}: {}", ended.output);
         assert!(ended.output.contains(&address), "{option}: expected {address} in: {}", ended.output);
         assert!(!ended.output.contains("panicked"), "{}", ended.output);
+    }
+}
+
+#[test]
+fn an_ffmpeg_that_is_too_old_is_named_with_the_version_that_is_needed() {
+    // libavcodec 59.18.100 is FFmpeg 5.0. A library that is loaded first stands in for it: it answers when it is asked for its
+    // version, and nothing else.
+    let folder = common::artifacts("ffmpeg_too_old");
+    let (source, library) = (folder.join("old.c"), folder.join("libold.so"));
+    std::fs::write(&source, "unsigned avcodec_version(void) { return 59 << 16 | 18 << 8 | 100; }\n").unwrap();
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(built.success());
+    let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+    let ended = Wallcast::run_to_end_with("ffmpeg_too_old", &["demo"], &preload);
+    assert_eq!(ended.code, RUNTIME_FAILURE, "{}", ended.output);
+    for words in ["found libavcodec 59.18.100", "expected 59.37", "FFmpeg 5.1"] {
+        assert!(ended.output.contains(words), "expected {words:?} in: {}", ended.output);
     }
 }
 

@@ -68,7 +68,12 @@ impl Wallcast {
 
     /// Runs it to its end, which must come within 20 s.
     pub fn run_to_end(test: &str, arguments: &[&str]) -> Ended {
-        let mut child = command(arguments, &[]).spawn().unwrap();
+        Self::run_to_end_with(test, arguments, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn run_to_end_with(test: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+        let mut child = command(arguments, environment).spawn().unwrap();
         let output = Output::of(&mut child, &artifacts(test).join("wallcast.log"));
         let started = Instant::now();
         let status = wait_for(&mut child, Duration::from_secs(20));
