@@ -6,7 +6,7 @@ use std::time::Duration;
 use wallcast::auth::{Auth, Role};
 use wallcast::config::{self, Config, Encoder, Overrides, Preset};
 use wallcast_compositor::Fit;
-use wallcast_ingest::Transport;
+use wallcast_ingest::{SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
 
@@ -179,6 +179,32 @@ fn tokens_keep_their_spelling_and_dollars_can_be_escaped() {
     assert_eq!(token("'${KIOSK_TOKEN}'"), "KIOSK_TOKEN-is-long-enough");
     assert_eq!(token("${KIOSK_TOKEN}"), "KIOSK_TOKEN-is-long-enough");
     assert_eq!(token("'a$$b$c$${KIOSK_TOKEN}'"), "a$b$c${KIOSK_TOKEN}");
+}
+
+#[test]
+fn a_password_from_the_environment_is_taken_as_it_is() {
+    let camera = |written: &str, password: &str| {
+        let yaml = format!("cameras:\n  a: {written}\n  b: {{ source: {written}, substream: {written} }}\n");
+        let variable = |name: &str| (name == "PASSWORD").then(|| password.to_owned());
+        let config = config::parse_with("wall.yaml", &yaml, &Overrides::default(), &variable).unwrap();
+        let [a, b] = &config.cameras[..] else { panic!("two cameras") };
+        assert_eq!((&a.source, Some(&a.source)), (&b.source, b.substream.as_ref()));
+        a.source.clone()
+    };
+    // Both sides keep the login, decoded, and are compared with it.
+    for (password, by_hand) in [("p@ss/w#rd", "p%40ss%2Fw%23rd"), ("a%41", "a%2541"), ("plain-1", "plain-1")]
+    {
+        let expected = SourceUrl::parse(&format!("rtsp://user:{by_hand}@host/")).unwrap();
+        assert_eq!(camera("rtsp://user:${PASSWORD}@host/", password), expected, "{password}");
+    }
+    assert_eq!(
+        camera("rtsp://host/?password=${PASSWORD}", "a%41"),
+        SourceUrl::parse("rtsp://host/?password=a%41").unwrap()
+    );
+    assert_eq!(
+        camera("${PASSWORD}", "rtsp://u:a%41@host/"),
+        SourceUrl::parse("rtsp://u:a%41@host/").unwrap()
+    );
 }
 
 #[test]

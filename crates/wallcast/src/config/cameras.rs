@@ -76,7 +76,7 @@ pub(super) fn transport(text: &str) -> Option<Transport> {
 }
 
 fn source(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SourceUrl> {
-    let text = findings.text(field, EXPECTED_URL)?;
+    let text = findings.url(field, EXPECTED_URL)?;
     parse_source(&text.value, field, findings)
 }
 

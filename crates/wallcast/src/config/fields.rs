@@ -2,7 +2,7 @@
 //!
 //! Every reader answers `None` after it has put down a [`Problem`], so that callers go on to the next key.
 
-use super::env;
+use super::env::{self, Missing};
 use super::problem::{Problem, Warning, nearest, one_of, shown};
 use super::yaml::{At, Entry, Node, Value};
 
@@ -227,11 +227,31 @@ impl<'e> Findings<'e> {
 
     /// A single value, variables put in.
     pub(super) fn text(&mut self, field: &Field<'_>, expected: &str) -> Option<Text> {
+        let written = self.written(field, expected)?;
+        self.put_in(field, written, env::substitute(written, self.variable))
+    }
+
+    /// The same for a URL: variables in its login are percent-encoded.
+    pub(super) fn url(&mut self, field: &Field<'_>, expected: &str) -> Option<Text> {
+        let written = self.written(field, expected)?;
+        self.put_in(field, written, env::substitute_in_url(written, self.variable))
+    }
+
+    fn written<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n str> {
         let Value::Scalar(written) = field.value() else {
             self.problem(field, field.describe(), expected);
             return None;
         };
-        match env::substitute(written, self.variable) {
+        Some(written)
+    }
+
+    fn put_in(
+        &mut self,
+        field: &Field<'_>,
+        written: &str,
+        substituted: Result<(String, bool), Missing>,
+    ) -> Option<Text> {
+        match substituted {
             // What a variable holds is not shown, its name is enough.
             Ok((value, true)) => {
                 Some(Text { value, shown: format!("{} (its value is not shown)", shown_written(written)) })
