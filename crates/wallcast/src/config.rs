@@ -1,7 +1,8 @@
 //! The configuration: a file (or URLs of a command line) to domain types, once; nothing validates afterwards.
 //!
 //! [`yaml`] reads the file as written, [`server`], [`cameras`] and [`walls`] turn it into what the program runs by, and
-//! go on after a problem, so that all of them are reported together with line, found and expected. Rules of sizes,
+//! go on after a problem, so that all of them are reported together with line, found and expected; [`urls`] does that
+//! for a command line. Rules of sizes,
 //! rates, rectangles and URLs are the constructors' of the crates that own those types. No problem, warning or `Debug`
 //! shows a secret. Which listener a key belongs to, and what happens with it, is not known here.
 
@@ -12,6 +13,7 @@ mod problem;
 mod scalars;
 mod server;
 mod syntax;
+mod urls;
 mod walls;
 mod yaml;
 
@@ -27,7 +29,6 @@ use self::fields::{Field, Findings};
 pub(crate) use self::problem::is_safe_to_show;
 use self::problem::shown;
 pub use self::problem::{Problem, Problems, Warning};
-use self::yaml::At;
 use crate::auth::Auth;
 
 /// Everything the program runs by.
@@ -196,46 +197,6 @@ pub fn parse_with(
 /// An address by the rules of the file, for flags.
 pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     scalars::address(text).ok_or_else(|| format!("expected {}", scalars::ADDRESS))
-}
-
-impl Config {
-    /// Cameras `cam1`, `cam2`, … from `urls` and one wall with all of them.
-    ///
-    /// # Errors
-    /// Everything that is wrong; URLs are counted, not shown: they may carry passwords.
-    pub fn from_urls(
-        urls: &[String],
-        transport: Transport,
-        preset: Preset,
-        flags: &Overrides,
-    ) -> Result<Config, Problems> {
-        const ORIGIN: &str = "command line";
-        let nothing = |_: &str| None;
-        let mut findings = Findings::new(&nothing);
-        let mut cameras = Cameras { good: Vec::new(), names: Vec::new() };
-        if urls.is_empty() {
-            return Err(Problems::whole(
-                ORIGIN,
-                "no camera",
-                "at least one URL, such as rtsp://192.168.8.102/main",
-            ));
-        }
-        for (i, url) in urls.iter().enumerate() {
-            let (name, field) = (format!("cam{}", i + 1), Field::outside(&format!("URL {}", i + 1)));
-            let source = cameras::parse_source(url, &field, &mut findings);
-            cameras.names.push((name.clone(), At::default()));
-            cameras.good.extend(source.map(|source| CameraEntry {
-                name,
-                source,
-                transport,
-                substream: None,
-            }));
-        }
-        let server = server::read(None, flags, &mut findings);
-        let wall = walls::default(preset, &Field::outside(""), &cameras, &mut findings);
-        let config = server.zip(wall).map(|(server, wall)| assemble(server, cameras.good, vec![wall]));
-        findings.conclude(ORIGIN, config)
-    }
 }
 
 fn of_file(root: &Field<'_>, flags: &Overrides, findings: &mut Findings<'_>) -> Option<Config> {

@@ -545,8 +545,49 @@ fn urls_of_a_command_line_are_counted_and_not_shown() {
         problems,
         "\
 command line  URL 2: found the scheme http, expected rtsp (others come later)
-command line  URL 3: found no scheme, expected an address like rtsp://host:554/path
+command line  URL 3: found a host without `rtsp://` before it, expected an address like rtsp://10.0.0.1/…
 2 problems in command line"
     );
     assert!(config::Config::from_urls(&[], Transport::Tcp, Preset::Grid, &Overrides::default()).is_err());
+}
+
+#[test]
+fn what_is_no_url_on_a_command_line_is_told_what_was_probably_meant() {
+    let folder = std::env::temp_dir().join(format!("wallcast-no-url-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, secret) = (folder.join("cameras of mine"), folder.join("user:geheim@cam"));
+    for path in [&file, &secret] {
+        std::fs::write(path, "").unwrap();
+    }
+    let (file, secret) = (file.to_str().unwrap(), secret.to_str().unwrap());
+    let say = |argument: &str| {
+        let urls = [argument.to_owned()];
+        let problems = config::Config::from_urls(&urls, Transport::Tcp, Preset::Grid, &Overrides::default());
+        problems.unwrap_err().list()[0].to_string()
+    };
+    let check =
+        |argument: &str, expected: &str| assert_eq!(say(argument), format!("URL 1: found {expected}"));
+
+    let meant = |file: &str| format!("the name of a file, expected a URL; did you mean --config {file}?");
+    check("wall.yaml", &meant("wall.yaml"));
+    check("no/such/Wall.YML", &meant("no/such/Wall.YML"));
+    check(file, &meant(&format!("'{file}'")));
+    check(secret, &meant("FILE"));
+    check("user:geheim@cam.yaml", &meant("FILE"));
+
+    let meant =
+        |host: &str| format!("a host without `rtsp://` before it, expected an address like rtsp://{host}/…");
+    check("192.168.8.101", &meant("192.168.8.101"));
+    check("192.168.8.101:8554/geheim", &meant("192.168.8.101:8554"));
+    check("::1", &meant("[::1]"));
+    check("[::1]:8554", &meant("[::1]:8554"));
+    check("cam.lan:554/live", &meant("10.0.0.1"));
+    check("geheim", &meant("10.0.0.1"));
+
+    const NO_SCHEME: &str = "no scheme, expected an address like rtsp://host:554/path";
+    check("user:geheim@192.168.8.101/live", NO_SCHEME);
+    check("", NO_SCHEME);
+    check("http://192.168.8.101/wall.yaml", "the scheme http, expected rtsp (others come later)");
+    check("/dev/video0", "a device, expected rtsp (others come later)");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
