@@ -517,21 +517,25 @@ fn files_that_cannot_be_read_say_why_without_a_place() {
 
 #[test]
 fn flags_go_before_keys_and_are_blamed_for_what_they_do() {
-    let flags = Overrides { listen: "0.0.0.0:1".parse().ok(), ..Overrides::default() };
-    let problems =
-        config::parse_with("wall.yaml", "cameras: { a: rtsp://a/ }", &flags, &environment).unwrap_err();
-    assert!(
-        problems.to_string().starts_with("wall.yaml  --listen: found 0.0.0.0:1 without `auth`"),
-        "{problems}"
-    );
-    let flags = Overrides { auth_none: true, ..flags };
-    let config = config::parse_with(
-        "wall.yaml",
-        "listen: 127.0.0.1:9\ncameras: { a: rtsp://a/ }",
-        &flags,
-        &environment,
-    )
-    .unwrap();
+    const OPEN: &str = "found 0.0.0.0:1 without --auth, expected an address of loopback (127.0.0.1, ::1), or --auth none to open it on purpose, or `wallcast run --config FILE` with tokens under `auth`";
+    let yaml = "listen: 127.0.0.1:9\ncameras: { a: rtsp://a/ }";
+    let address = "0.0.0.0:1".parse().ok();
+    let flags = Overrides { listen: address, rtsp_listen: Some(None), ..Overrides::default() };
+    let open = format!("--listen: {OPEN}");
+    let of_file = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap_err();
+    let of_urls = config::Config::from_urls(&["rtsp://a/".to_owned()], Transport::Tcp, Preset::Grid, &flags);
+    for problems in [of_file, of_urls.unwrap_err(), wallcast::demo::Demo::plan(&flags).err().unwrap()] {
+        let problems: Vec<String> = problems.list().iter().map(ToString::to_string).collect();
+        assert_eq!(problems, [open.as_str()]);
+    }
+    let flags = Overrides { rtsp_listen: Some(address), ..Overrides::default() };
+    let problems = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap_err();
+    assert_eq!(problems.list()[0].to_string(), format!("--rtsp-listen: {OPEN}"));
+
+    let flags = Overrides { listen: address, auth_none: true, ..Overrides::default() };
+    let config = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap();
+    let warnings: Vec<&str> = config.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(warnings, ["whoever reaches 0.0.0.0:1 may watch and change walls, because --auth is none"]);
     assert_eq!(config.listen, "0.0.0.0:1".parse::<std::net::SocketAddr>().unwrap());
 }
 

@@ -52,7 +52,11 @@ impl<'n> Field<'n> {
 
     /// It stands in the file, or is a flag: somebody chose it.
     pub(super) fn is_written(&self) -> bool {
-        self.node.is_some() || self.path.starts_with("--")
+        self.node.is_some() || self.is_flag()
+    }
+
+    pub(super) fn is_flag(&self) -> bool {
+        self.node.is_none() && self.path.starts_with("--")
     }
 
     pub(super) fn is_nothing(&self) -> bool {
