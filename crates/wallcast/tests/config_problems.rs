@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use wallcast::config::{self, Overrides, Preset};
+use wallcast_compositor::Fit;
 use wallcast_ingest::Transport;
 
 fn environment(name: &str) -> Option<String> {
@@ -218,6 +219,34 @@ fn wrong_types_say_what_stands_there() {
             "2:7 listen: found nothing, expected an IP address and a port, such as 127.0.0.1:8081 or [::1]:8081",
         ],
     );
+}
+
+#[test]
+fn a_key_without_a_value_is_named_in_block_style_and_hidden_inside_braces() {
+    const CAMERA: &str =
+        "found nothing, expected a URL, such as rtsp://192.168.8.102/main, or a mapping with `source`";
+    const TORN: &str =
+        "found a key without a value, expected `key: value` (inside `{ }`, a text with `,` needs quotes)";
+    check("cameras:\n  d:\n", &[&format!("2:3 cameras.d: {CAMERA}")]);
+    check(
+        "\u{feff}cameras:\r\n  left: { source: rtsp://a/ }\r\n  ü :\r\n  '${x}' : # later\r\n  d:",
+        &[
+            &format!("3:3 cameras.ü: {CAMERA}"),
+            "3:3 cameras.ü: found the name ü, expected 1 to 64 of A-Z a-z 0-9 space _ . -, and not only dots",
+            &format!("4:3 cameras.${{x}}: {CAMERA}"),
+            "4:3 cameras.${x}: found the name ${x}, expected 1 to 64 of A-Z a-z 0-9 space _ . -, and not only dots",
+            &format!("5:3 cameras.d: {CAMERA}"),
+        ],
+    );
+    check(
+        "cameras:\n  left: rtsp://a/\n  right:\nwalls:\n  wall:\n    tiles: [left, right]\n    siez:\n",
+        &[
+            &format!("3:3 cameras.right: {CAMERA}"),
+            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, layout, tiles, fit; did you mean size?",
+        ],
+    );
+    // A password with a comma.
+    check("cameras: { left: rtsp://u:a,geheim@a/ }", &[&format!("1:28 cameras: {TORN}")]);
 }
 
 #[test]
@@ -517,30 +546,41 @@ fn files_that_cannot_be_read_say_why_without_a_place() {
 
 #[test]
 fn flags_go_before_keys_and_are_blamed_for_what_they_do() {
-    let flags = Overrides { listen: "0.0.0.0:1".parse().ok(), ..Overrides::default() };
-    let problems =
-        config::parse_with("wall.yaml", "cameras: { a: rtsp://a/ }", &flags, &environment).unwrap_err();
-    assert!(
-        problems.to_string().starts_with("wall.yaml  --listen: found 0.0.0.0:1 without `auth`"),
-        "{problems}"
-    );
-    let flags = Overrides { auth_none: true, ..flags };
-    let config = config::parse_with(
-        "wall.yaml",
-        "listen: 127.0.0.1:9\ncameras: { a: rtsp://a/ }",
+    const OPEN: &str = "found 0.0.0.0:1 without --auth, expected an address of loopback (127.0.0.1, ::1), or --auth none to open it on purpose, or `wallcast run --config FILE` with tokens under `auth`";
+    let yaml = "listen: 127.0.0.1:9\ncameras: { a: rtsp://a/ }";
+    let address = "0.0.0.0:1".parse().ok();
+    let flags = Overrides { listen: address, rtsp_listen: Some(None), ..Overrides::default() };
+    let open = format!("--listen: {OPEN}");
+    let of_file = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap_err();
+    let of_urls = config::Config::from_urls(
+        &["rtsp://a/".to_owned()],
+        Transport::Tcp,
+        Preset::Grid,
+        Fit::Contain,
         &flags,
-        &environment,
-    )
-    .unwrap();
+    );
+    for problems in [of_file, of_urls.unwrap_err(), wallcast::demo::Demo::plan(&flags).err().unwrap()] {
+        let problems: Vec<String> = problems.list().iter().map(ToString::to_string).collect();
+        assert_eq!(problems, [open.as_str()]);
+    }
+    let flags = Overrides { rtsp_listen: Some(address), ..Overrides::default() };
+    let problems = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap_err();
+    assert_eq!(problems.list()[0].to_string(), format!("--rtsp-listen: {OPEN}"));
+
+    let flags = Overrides { listen: address, auth_none: true, ..Overrides::default() };
+    let config = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap();
+    let warnings: Vec<&str> = config.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(warnings, ["whoever reaches 0.0.0.0:1 may watch and change walls, because --auth is none"]);
     assert_eq!(config.listen, "0.0.0.0:1".parse::<std::net::SocketAddr>().unwrap());
 }
 
 #[test]
 fn urls_of_a_command_line_are_counted_and_not_shown() {
     let urls = ["rtsp://a/", "http://u:geheim@b/", "geheim"].map(str::to_owned);
-    let problems = config::Config::from_urls(&urls, Transport::Tcp, Preset::Grid, &Overrides::default())
-        .unwrap_err()
-        .to_string();
+    let problems =
+        config::Config::from_urls(&urls, Transport::Tcp, Preset::Grid, Fit::Contain, &Overrides::default())
+            .unwrap_err()
+            .to_string();
     assert_eq!(
         problems,
         "\
@@ -548,7 +588,57 @@ command line  URL 2: found the scheme http, expected rtsp (others come later)
 command line  URL 3: found a host without `rtsp://` before it, expected an address like rtsp://10.0.0.1/…
 2 problems in command line"
     );
-    assert!(config::Config::from_urls(&[], Transport::Tcp, Preset::Grid, &Overrides::default()).is_err());
+    assert!(
+        config::Config::from_urls(&[], Transport::Tcp, Preset::Grid, Fit::Contain, &Overrides::default())
+            .is_err()
+    );
+}
+
+#[test]
+fn what_is_no_url_on_a_command_line_is_told_what_was_probably_meant() {
+    let folder = std::env::temp_dir().join(format!("wallcast-no-url-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, secret) = (folder.join("cameras of mine"), folder.join("user:geheim@cam"));
+    for path in [&file, &secret] {
+        std::fs::write(path, "").unwrap();
+    }
+    let (file, secret) = (file.to_str().unwrap(), secret.to_str().unwrap());
+    let say = |argument: &str| {
+        let urls = [argument.to_owned()];
+        let problems = config::Config::from_urls(
+            &urls,
+            Transport::Tcp,
+            Preset::Grid,
+            Fit::Contain,
+            &Overrides::default(),
+        );
+        problems.unwrap_err().list()[0].to_string()
+    };
+    let check =
+        |argument: &str, expected: &str| assert_eq!(say(argument), format!("URL 1: found {expected}"));
+
+    let meant = |file: &str| format!("the name of a file, expected a URL; did you mean --config {file}?");
+    check("wall.yaml", &meant("wall.yaml"));
+    check("no/such/Wall.YML", &meant("no/such/Wall.YML"));
+    check(file, &meant(&format!("'{file}'")));
+    check(secret, &meant("FILE"));
+    check("user:geheim@cam.yaml", &meant("FILE"));
+
+    let meant =
+        |host: &str| format!("a host without `rtsp://` before it, expected an address like rtsp://{host}/…");
+    check("192.168.8.101", &meant("192.168.8.101"));
+    check("192.168.8.101:8554/geheim", &meant("192.168.8.101:8554"));
+    check("::1", &meant("[::1]"));
+    check("[::1]:8554", &meant("[::1]:8554"));
+    check("cam.lan:554/live", &meant("10.0.0.1"));
+    check("geheim", &meant("10.0.0.1"));
+
+    const NO_SCHEME: &str = "no scheme, expected an address like rtsp://host:554/path";
+    check("user:geheim@192.168.8.101/live", NO_SCHEME);
+    check("", NO_SCHEME);
+    check("http://192.168.8.101/wall.yaml", "the scheme http, expected rtsp (others come later)");
+    check("/dev/video0", "a device, expected rtsp (others come later)");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
 use wallcast::config::{self, Config, Encoder, Overrides, Preset};
-use wallcast_compositor::Fit;
+use wallcast_compositor::{CanvasSize, Fit, Layout};
 use wallcast_ingest::{SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
@@ -46,7 +46,13 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("walls.wall.bitrate", format!("{}M", wall.bitrate.bps() / 1_000_000)),
         ("walls.wall.encoder", wall.encoder.as_str().to_owned()),
         ("walls.wall.black_after", format!("{}s", wall.black_after.as_secs())),
-        ("walls.wall.layout", wall.preset.unwrap().as_str().to_owned()),
+        (
+            "walls.wall.layout",
+            yes(
+                wall.layout.placements() == Layout::grid(wall.size, wall.tiles.len()).unwrap().placements(),
+                "grid",
+            ),
+        ),
         ("walls.wall.tiles", yes(wall.tiles.len() == config.cameras.len(), "every camera")),
         ("walls.wall.fit", wall.layout.placements()[0].fit().as_str().to_owned()),
     ]
@@ -83,8 +89,9 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert_eq!(names, ["left", "gate", "right", "yard"]);
     assert_eq!(config.cameras[0].source.to_string(), "rtsp://192.168.8.101:554/live/left");
     assert_eq!(config.walls[0].tiles, ["left", "yard", "gate", "right"]);
-    assert_eq!(config.walls[0].preset, Some(Preset::Columns));
-    assert_eq!(config.walls[1].preset, None);
+    let columns = Layout::columns(config.walls[0].size);
+    assert_eq!(config.walls[0].layout.placements(), columns.placements());
+    assert_eq!(config.walls[1].layout.placements().len(), 2);
     assert_eq!(config.walls[1].layout.placements()[0].fit(), Fit::Cover);
     let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
     assert_eq!((tokens[0].name(), tokens[0].secret()), ("kiosk", "KIOSK_TOKEN-is-long-enough"));
@@ -211,7 +218,7 @@ fn a_password_from_the_environment_is_taken_as_it_is() {
 fn urls_become_cameras_in_their_order_and_one_wall() {
     let urls = ["rtsp://a/", "rtsp://u:geheim@b/"].map(str::to_owned);
     let flags = Overrides { rtsp_listen: Some(None), ..Overrides::default() };
-    let config = Config::from_urls(&urls, Transport::Udp, Preset::Grid, &flags).unwrap();
+    let config = Config::from_urls(&urls, Transport::Udp, Preset::Grid, Fit::Contain, &flags).unwrap();
     let names: Vec<&str> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
     assert_eq!(names, ["cam1", "cam2"]);
     assert!(config.cameras.iter().all(|camera| camera.transport == Transport::Udp));
@@ -220,6 +227,30 @@ fn urls_become_cameras_in_their_order_and_one_wall() {
     assert_eq!(
         (config.listen, config.rtsp.listen),
         ("127.0.0.1:8081".parse::<std::net::SocketAddr>().unwrap(), None)
+    );
+}
+
+#[test]
+fn urls_are_arranged_as_the_command_line_says() {
+    let urls = ["rtsp://a/", "rtsp://b/"].map(str::to_owned);
+    let wall = |preset, fit| {
+        let config = Config::from_urls(&urls, Transport::Tcp, preset, fit, &Overrides::default()).unwrap();
+        config.walls.into_iter().next().unwrap().layout
+    };
+    for fit in [Fit::Contain, Fit::Cover, Fit::Stretch] {
+        let (grid, columns) = (wall(Preset::Grid, fit), wall(Preset::Columns, fit));
+        assert_eq!(
+            grid.placements(),
+            Layout::grid(CanvasSize::FULL_HD, 2).unwrap().with_fit(fit).placements()
+        );
+        assert_eq!(columns.placements(), Layout::columns(CanvasSize::FULL_HD).with_fit(fit).placements());
+    }
+    let five = ["rtsp://a/"; 5].map(str::to_owned);
+    let problems =
+        Config::from_urls(&five, Transport::Tcp, Preset::Columns, Fit::Contain, &Overrides::default());
+    assert_eq!(
+        problems.unwrap_err().list()[0].to_string(),
+        "URLs: found 5 tiles, expected at most 4, the cells of the layout columns"
     );
 }
 
@@ -236,6 +267,11 @@ fn an_open_listener_is_a_warning_at_every_start() {
 #[test]
 fn files_from_windows_and_letters_beyond_ascii_keep_their_places() {
     good("\u{feff}cameras:\r\n  a: rtsp://a/\r\nwalls:\r\n  wall: { size: 640x360 }\r\n");
+    let config = good(
+        "\u{feff}cameras: { a: rtsp://a/ }\nauth: { tokens: [{ name: n, token: 0x1F, roles: [view] }] }",
+    );
+    let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
+    assert_eq!(tokens[0].secret(), "0x1F");
     let yaml = "# Übersicht äöü\r\ncameras: { a: rtsp://ä/ }\r\nwalls: { 'w': { fps: ${KIOSK_TOKEN} }, 'x': { fps: ü } }\r\n";
     let problems = config::parse_with("wall.yaml", yaml, &Overrides::default(), &environment).unwrap_err();
     let places: Vec<_> = problems.list().iter().map(|problem| (problem.line, problem.column)).collect();

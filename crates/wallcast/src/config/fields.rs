@@ -52,7 +52,11 @@ impl<'n> Field<'n> {
 
     /// It stands in the file, or is a flag: somebody chose it.
     pub(super) fn is_written(&self) -> bool {
-        self.node.is_some() || self.path.starts_with("--")
+        self.node.is_some() || self.is_flag()
+    }
+
+    pub(super) fn is_flag(&self) -> bool {
+        self.node.is_none() && self.path.starts_with("--")
     }
 
     pub(super) fn is_nothing(&self) -> bool {
@@ -150,8 +154,8 @@ impl<'e> Findings<'e> {
         for (i, entry) in entries.iter().enumerate() {
             if known.contains(&entry.key.as_str()) {
                 self.refuse_second(field, &entries[..i], entry);
-            } else if entry.is_bare() {
-                self.refuse_bare(field, entry);
+            } else if entry.is_torn() {
+                self.refuse_torn(field, entry);
             } else {
                 self.refuse_unknown(field, entry, known);
                 self.refuse_second(field, &entries[..i], entry);
@@ -170,14 +174,14 @@ impl<'e> Findings<'e> {
     }
 
     /// `{ token: abc,def }` makes a key of `def`, which is not shown therefore.
-    fn refuse_bare(&mut self, field: &Field<'_>, entry: &Entry) {
+    fn refuse_torn(&mut self, field: &Field<'_>, entry: &Entry) {
         let expected = "`key: value` (inside `{ }`, a text with `,` needs quotes)";
         self.problem_at(entry.at, field.path.clone(), "a key without a value", expected);
     }
 
     /// A mapping from names that the author chose. The field of each has the place of its value; the second `At` is
-    /// the name's own. A name that stands twice is reported here and comes once; one without a value is reported and
-    /// does not come, unless `may_be_bare`.
+    /// the name's own. A name that stands twice is reported here and comes once; one that is half a value is reported
+    /// and does not come, unless `may_be_bare`.
     pub(super) fn named<'n>(
         &mut self,
         field: &Field<'n>,
@@ -190,8 +194,8 @@ impl<'e> Findings<'e> {
         };
         let mut named: Vec<(&str, At, Field<'n>)> = Vec::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
-            if entry.is_bare() && !may_be_bare {
-                self.refuse_bare(field, entry);
+            if entry.is_torn() && !may_be_bare {
+                self.refuse_torn(field, entry);
             } else if !self.refuse_second(field, &entries[..i], entry) {
                 let path = join(&field.path, &shown(&entry.key));
                 named.push((
@@ -227,25 +231,31 @@ impl<'e> Findings<'e> {
 
     /// A single value, variables put in.
     pub(super) fn text(&mut self, field: &Field<'_>, expected: &str) -> Option<Text> {
-        self.substituted(field, expected, env::substitute)
+        let written = self.written(field, expected)?;
+        self.put_in(field, written, env::substitute(written, self.variable))
     }
 
     /// The same for a URL: variables in its login are percent-encoded.
     pub(super) fn url(&mut self, field: &Field<'_>, expected: &str) -> Option<Text> {
-        self.substituted(field, expected, env::substitute_in_url)
+        let written = self.written(field, expected)?;
+        self.put_in(field, written, env::substitute_in_url(written, self.variable))
     }
 
-    fn substituted(
-        &mut self,
-        field: &Field<'_>,
-        expected: &str,
-        substitute: fn(&str, &dyn Fn(&str) -> Option<String>) -> Result<(String, bool), Missing>,
-    ) -> Option<Text> {
+    fn written<'n>(&mut self, field: &Field<'n>, expected: &str) -> Option<&'n str> {
         let Value::Scalar(written) = field.value() else {
             self.problem(field, field.describe(), expected);
             return None;
         };
-        match substitute(written, self.variable) {
+        Some(written)
+    }
+
+    fn put_in(
+        &mut self,
+        field: &Field<'_>,
+        written: &str,
+        substituted: Result<(String, bool), Missing>,
+    ) -> Option<Text> {
+        match substituted {
             // What a variable holds is not shown, its name is enough.
             Ok((value, true)) => {
                 Some(Text { value, shown: format!("{} (its value is not shown)", shown_written(written)) })

@@ -57,7 +57,8 @@ pub(super) fn read(
     if let Some(auth) = &auth {
         // WebRTC's port answers nobody who has no session, and a session is opened over HTTP.
         for (address, field) in &used {
-            warn_or_refuse_open(*address, field, auth, findings);
+            let none = if flags.auth_none { "--auth" } else { "`auth`" };
+            warn_or_refuse_open(*address, field, auth, none, findings);
         }
     }
     Some(Server {
@@ -132,18 +133,27 @@ fn warn_or_refuse_open(
     address: Option<SocketAddr>,
     field: &Field<'_>,
     auth: &Auth,
+    none: &str,
     findings: &mut Findings<'_>,
 ) {
     let Some(address) = address.filter(|address| !Auth::Loopback.allows_listening_on(*address)) else {
         return;
     };
     if !auth.allows_listening_on(address) {
-        let expected = "an address of loopback (127.0.0.1, ::1), or tokens under `auth`, or `auth: none` to open it on purpose";
-        findings.problem(field, format!("{address} without `auth`"), expected);
+        // A flag may well be all that there is: `wallcast demo` has no file.
+        let (key, or) = match field.is_flag() {
+            true => (
+                "--auth",
+                "--auth none to open it on purpose, or `wallcast run --config FILE` with tokens under `auth`",
+            ),
+            false => ("`auth`", "tokens under `auth`, or `auth: none` to open it on purpose"),
+        };
+        let expected = format!("an address of loopback (127.0.0.1, ::1), or {or}");
+        findings.problem(field, format!("{address} without {key}"), expected);
     } else if matches!(auth, Auth::Open) {
         findings.warning(
             field,
-            format!("whoever reaches {address} may watch and change walls, because `auth` is none"),
+            format!("whoever reaches {address} may watch and change walls, because {none} is none"),
         );
     }
 }

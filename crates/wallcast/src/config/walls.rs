@@ -46,6 +46,7 @@ pub(super) fn read(
 /// The wall of a configuration without `walls`: every camera, by `preset`. `field` is where the cameras stand.
 pub(super) fn default(
     preset: Preset,
+    fit: Fit,
     field: &Field<'_>,
     cameras: &Cameras,
     findings: &mut Findings<'_>,
@@ -60,7 +61,7 @@ pub(super) fn default(
     }
     let size = CanvasSize::FULL_HD;
     let tiles: Vec<String> = cameras.names.iter().map(|(name, _)| name.clone()).collect();
-    let layout = arrange(preset, size, tiles.len(), field, findings)?;
+    let layout = arrange(preset, size, tiles.len(), field, findings)?.with_fit(fit);
     Some(WallEntry {
         name: DEFAULT_NAME.to_owned(),
         size,
@@ -68,7 +69,6 @@ pub(super) fn default(
         bitrate: Bitrate::DEFAULT,
         encoder: Encoder::OpenH264,
         black_after: BLACK_AFTER,
-        preset: Some(preset),
         layout,
         tiles,
     })
@@ -104,7 +104,6 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
                 );
             }
             rectangles(&layout, fit.flatten().unwrap_or_default(), size, cameras, findings)
-                .map(|(layout, tiles)| (None, layout, tiles))
         }
         layout => {
             let preset = or_default(layout, Preset::Grid, |field| preset(field, findings));
@@ -119,18 +118,11 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
             };
             preset.zip(tiles).and_then(|(preset, (place, tiles))| {
                 let layout = arrange(preset, canvas, tiles.len(), &place, findings)?;
-                Some((
-                    Some(preset),
-                    match fit.flatten() {
-                        Some(fit) => layout.with_fit(fit),
-                        None => layout,
-                    },
-                    tiles,
-                ))
+                Some((layout.with_fit(fit.flatten().unwrap_or_default()), tiles))
             })
         }
     };
-    let (preset, layout, tiles) = arranged?;
+    let (layout, tiles) = arranged?;
     fit?;
     Some(WallEntry {
         name: name.to_owned(),
@@ -139,7 +131,6 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
         bitrate: bitrate?,
         encoder: encoder?,
         black_after: black_after?,
-        preset,
         layout,
         tiles,
     })
