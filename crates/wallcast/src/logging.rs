@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -13,8 +13,10 @@ pub const FILTER_VARIABLE: &str = "WALLCAST_LOG";
 const DEFAULT_FILTER: &str =
     "warn,wallcast=info,wallcast_ingest=info,wallcast_compositor=info,wallcast_webrtc=info";
 
-/// Libraries whose lower levels write whole messages, with a viewer's ICE password or the token of a request in them.
-const WARNINGS_ONLY: &[&str] = &["rtc", "webrtc", "hyper", "ureq"];
+/// What libraries may say at most. Their lower levels write whole messages, with a viewer's ICE password or the token of
+/// a request in them. The WebRTC library also warns several times of every viewer that nothing is wrong with.
+const LOUDEST: &[(&str, Level)] =
+    &[("rtc", Level::ERROR), ("webrtc", Level::ERROR), ("hyper", Level::WARN), ("ureq", Level::WARN)];
 
 /// Starts logging; called once, first.
 pub fn init() {
@@ -38,11 +40,40 @@ pub fn init() {
 
 /// Whether what a target writes at a level is free of secrets, whatever the user's filter asks for.
 fn may_be_shown(metadata: &Metadata<'_>) -> bool {
-    let target = metadata.target();
-    let is_of = |library: &&str| {
-        target.strip_prefix(*library).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_']))
+    *metadata.level() <= loudest(metadata.target())
+}
+
+fn loudest(target: &str) -> LevelFilter {
+    let is_of = |library: &str| {
+        target.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_']))
     };
-    let is_silent = wallcast_ingest::QUIET_LOG_TARGETS.iter().any(is_of);
-    let is_quiet = WARNINGS_ONLY.iter().any(is_of);
-    !is_silent && (!is_quiet || *metadata.level() <= Level::WARN)
+    if wallcast_ingest::QUIET_LOG_TARGETS.iter().any(|library| is_of(library)) {
+        return LevelFilter::OFF;
+    }
+    let capped = LOUDEST.iter().find(|(library, _)| is_of(library));
+    capped.map_or(LevelFilter::TRACE, |&(_, level)| level.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_capped_with_all_their_crates_and_modules_and_nobody_else_is() {
+        for (target, expected) in [
+            ("retina::client", LevelFilter::OFF),
+            ("rtc", LevelFilter::ERROR),
+            ("rtc_ice::agent", LevelFilter::ERROR),
+            ("rtc_dtls::config", LevelFilter::ERROR),
+            ("webrtc::peer_connection::driver", LevelFilter::ERROR),
+            ("hyper_util::client", LevelFilter::WARN),
+            ("ureq::run", LevelFilter::WARN),
+            ("wallcast_webrtc::peer", LevelFilter::TRACE),
+            ("wallcast::rtsp", LevelFilter::TRACE),
+            ("rtcp", LevelFilter::TRACE),
+            ("tokio", LevelFilter::TRACE),
+        ] {
+            assert_eq!(loudest(target), expected, "{target}");
+        }
+    }
 }

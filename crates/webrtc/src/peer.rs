@@ -69,41 +69,51 @@ impl Peer {
                 return;
             }
         };
-        let sdp = sdp::answer(&offer, description, self.source.profile()).ok_or_else(|| {
-            OfferError::Internal("the WebRTC core rejected the section it was offered".to_owned())
-        });
-        let refused = sdp.is_err();
-        let mut track = Track::new(ids, offer.extensions().to_vec());
-        if answered.send(sdp).is_ok() && !refused {
-            let why = tokio::select! {
-                biased;
-                () = self.closing.cancelled() => "closed by us",
-                // The connection has to be closed after a panic too: dropping it does not stop its driver.
-                ended = AssertUnwindSafe(self.serve(&connection, &mut track, ice_timeout)).catch_unwind() => {
-                    ended.unwrap_or("its task panicked")
-                }
-            };
-            tracing::info!(id = self.id.label(), source = self.source.name(), why, "viewer gone");
-        }
+        let mut connected = None;
+        let life = async {
+            let sdp = sdp::answer(&offer, description, self.source.profile());
+            let rejected = || OfferError::Internal("the WebRTC core rejected its section".to_owned());
+            let refused = sdp.is_none();
+            if answered.send(sdp.ok_or_else(rejected)).is_err() || refused {
+                return "it got no answer";
+            }
+            if let Err(why) = connect(&connection, ice_timeout).await {
+                return why;
+            }
+            connected = Some(Instant::now());
+            tracing::info!(id = self.id.label(), source = self.source.name(), "viewer connected");
+            self.serve(&connection, Track::new(ids, offer.extensions().to_vec())).await
+        };
+        let why = tokio::select! {
+            biased;
+            () = self.closing.cancelled() => "closed by us",
+            // The connection has to be closed after a panic too: dropping it does not stop its driver.
+            ended = AssertUnwindSafe(life).catch_unwind() => ended.unwrap_or("its task panicked"),
+        };
+        self.log_end(connected, why);
         connection.close().await;
     }
 
-    /// Until the connection ends; returns why it did.
-    async fn serve(&self, connection: &Connection, track: &mut Track, ice_timeout: Duration) -> &'static str {
+    fn log_end(&self, connected: Option<Instant>, why: &str) {
+        let (id, source, frames) = (self.id.label(), self.source.name(), self.counters.frames_sent());
+        match connected.map(|connected| connected.elapsed().as_secs_f64()) {
+            Some(seconds) => {
+                let watched = format_args!("{seconds:.1} s");
+                tracing::info!(id, source, why, %watched, frames, "viewer gone");
+            }
+            None => tracing::info!(id, source, why, "viewer never connected"),
+        }
+    }
+
+    /// Sends frames until the connection ends; returns why it did.
+    async fn serve(&self, connection: &Connection, mut track: Track) -> &'static str {
         let mut link = connection.link();
-        let reached = |goal: Link| move |link: &Link| *link >= goal;
-        if timeout(ice_timeout, link.wait_for(reached(Link::Securing))).await.is_err() {
-            return "ICE never started";
-        }
-        if timeout(HANDSHAKE_TIMEOUT, link.wait_for(reached(Link::Connected))).await.is_err() {
-            return "the DTLS handshake was not finished in time";
-        }
         let mut goodbye = tokio::time::interval(GOODBYE_INTERVAL);
         let watch = async {
             loop {
                 let now = *link.borrow_and_update();
                 match now {
-                    Link::Ended => return "the viewer fell silent, or failed its handshake",
+                    Link::Ended => return "the viewer fell silent",
                     Link::Silent => self.counters.set_state(PeerState::Disconnected),
                     Link::Checking | Link::Securing | Link::Connected => {
                         self.counters.set_state(PeerState::Connected)
@@ -116,7 +126,7 @@ impl Peer {
             }
         };
         tokio::select! {
-            Ended = self.send_frames(connection, track) => "the connection's driver stopped",
+            Ended = self.send_frames(connection, &mut track) => "the connection's driver stopped",
             why = watch => why,
         }
     }
@@ -134,4 +144,21 @@ impl Peer {
             self.counters.frame_sent(Instant::now(), bytes);
         }
     }
+}
+
+/// Waits until media may flow; says why it never will.
+async fn connect(connection: &Connection, ice_timeout: Duration) -> Result<(), &'static str> {
+    let mut link = connection.link();
+    for (goal, patience, late) in [
+        (Link::Securing, ice_timeout, "ICE never started"),
+        (Link::Connected, HANDSHAKE_TIMEOUT, "the DTLS handshake was not finished in time"),
+    ] {
+        match timeout(patience, link.wait_for(|&link| link >= goal)).await {
+            Err(_) => return Err(late),
+            Ok(Err(_)) => return Err("the connection's driver is gone"),
+            Ok(Ok(link)) if *link == Link::Ended => return Err("ICE or the DTLS handshake failed"),
+            Ok(Ok(_)) => {}
+        }
+    }
+    Ok(())
 }

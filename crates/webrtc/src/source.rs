@@ -107,8 +107,10 @@ impl Source {
         let (queue, frames) = Queue::new(dropped);
         let number = self.next_subscriber.fetch_add(1, Ordering::Relaxed);
         self.subscribers.lock().push(Subscriber { number, queue });
+        // Made before the callback, which is not ours: should it panic, the subscription still ends.
+        let subscription = Subscription { source: Arc::clone(self), number, frames };
         self.key_frame_needed();
-        Subscription { source: Arc::clone(self), number, frames }
+        subscription
     }
 }
 

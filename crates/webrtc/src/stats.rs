@@ -101,6 +101,10 @@ impl Counters {
         self.rate.lock().add(now, bytes as u64);
     }
 
+    pub(crate) fn frames_sent(&self) -> u64 {
+        self.frames_sent.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn retransmitted(&self) {
         self.retransmitted.fetch_add(1, Ordering::Relaxed);
     }
@@ -120,7 +124,7 @@ impl Counters {
             source: source.to_owned(),
             state: *self.state.lock(),
             since: self.answered_at,
-            frames_sent: self.frames_sent.load(Ordering::Relaxed),
+            frames_sent: self.frames_sent(),
             frames_dropped: self.frames_dropped.load(Ordering::Relaxed),
             packets_lost: self.packets_lost.load(Ordering::Relaxed),
             retransmitted: self.retransmitted.load(Ordering::Relaxed),

@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, PPS, SPS, Viewer, Wall, lossy_path, on_loopback, peers, until};
-use wallcast_webrtc::{OfferError, PeerState, PeersConfig};
+use wallcast_webrtc::{OfferError, PeerState, PeersConfig, ProfileLevelId, Source};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_first_gets_a_key_frame_with_its_parameter_sets_and_then_every_frame() {
@@ -150,6 +151,18 @@ async fn stopping_ends_every_viewer_within_two_seconds() {
     for viewer in &viewers {
         viewer.told_goodbye(Duration::from_secs(2)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_whose_task_panics_is_closed_and_freed() {
+    let peers = peers(on_loopback());
+    let level = ProfileLevelId::constrained_baseline(40);
+    let source = Source::new("wall", level, Box::new(|| panic!("on purpose: a newcomer's key frame")));
+    let _viewer = Viewer::watch(&peers, &source).await.unwrap();
+    until("the peer is freed", PATIENCE, || peers.stats().is_empty()).await;
+    assert!(!source.is_wanted());
+    // The connection's driver holds the source through its feedback.
+    until("its driver has ended", Duration::from_secs(2), || Arc::strong_count(&source) == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
