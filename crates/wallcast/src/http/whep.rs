@@ -118,12 +118,8 @@ async fn read_offer(body: Body) -> Result<String, Problem> {
 /// The one place where a refused offer becomes an answer; what a stranger reads differs from what the log says.
 fn refusal(error: &OfferError) -> Response {
     let problem = match error {
-        OfferError::Unreadable(found) => {
-            Problem::new(StatusCode::BAD_REQUEST, found, "an SDP offer to receive one video")
-        }
-        OfferError::NoH264(found) => {
-            Problem::new(StatusCode::NOT_ACCEPTABLE, found, "H.264 with packetization-mode=1 in the offer")
-        }
+        OfferError::Unreadable { found, expected } => Problem::new(StatusCode::BAD_REQUEST, found, expected),
+        OfferError::NoH264 { found, expected } => Problem::new(StatusCode::NOT_ACCEPTABLE, found, expected),
         OfferError::Full { max_peers } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("{max_peers} viewers, as many as are allowed"),
@@ -145,4 +141,25 @@ fn refusal(error: &OfferError) -> Response {
 /// A name as one segment of a path: names may hold spaces, nothing else that needs escaping.
 fn path_segment(name: &str) -> String {
     name.replace(' ', "%20")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_and_expected_is_said_once() {
+        let (found, expected) = ("\"v=0\"".to_owned(), "an SDP offer".to_owned());
+        let unreadable = OfferError::Unreadable { found: found.clone(), expected: expected.clone() };
+        let no_h264 = OfferError::NoH264 { found, expected };
+        for (error, status) in [(unreadable, 400), (no_h264, 406)] {
+            let response = refusal(&error);
+            assert_eq!(response.status(), status);
+            let read = axum::body::to_bytes(response.into_body(), 1 << 16);
+            let body = futures::executor::block_on(read).unwrap();
+            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["detail"], "found \"v=0\", expected an SDP offer");
+        }
+    }
 }

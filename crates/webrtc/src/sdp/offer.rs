@@ -49,23 +49,18 @@ impl Offer {
     /// Reads `text` and chooses the section and payload type for a stream of `profile`.
     pub(crate) fn parse(text: &str, profile: ProfileLevelId) -> Result<Self, OfferError> {
         if text.len() > MAX_BYTES {
-            return Err(unreadable(format!("found {} bytes, expected at most {MAX_BYTES}", text.len())));
+            return Err(unreadable(format!("{} bytes", text.len()), format!("at most {MAX_BYTES}")));
         }
-        let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).map_err(|error| {
-            unreadable(format!(
-                "found {}, expected an SDP offer ({})",
-                excerpt(text),
-                excerpt(&error.to_string())
-            ))
-        })?;
+        let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
+            .map_err(|_| unreadable(excerpt(text), "an SDP offer to receive one video"))?;
         let sections = session.media_descriptions.len();
         if sections > MAX_SECTIONS {
-            return Err(unreadable(format!("found {sections} m-lines, expected at most {MAX_SECTIONS}")));
+            return Err(unreadable(format!("{sections} m-lines"), format!("at most {MAX_SECTIONS}")));
         }
         let (video, format) = choose(&session, profile)?;
         let section = &session.media_descriptions[video];
         let mid = value(section, "mid")
-            .ok_or_else(|| unreadable("the video section has no a=mid".to_owned()))?
+            .ok_or_else(|| unreadable("no a=mid", "one in the video section"))?
             .to_owned();
         let bundle = bundles(&session).find(|members| members.contains(&mid.as_str()));
         let bundle_tag = bundle.and_then(|members| members.first().map(|&tag| tag.to_owned()));
@@ -73,7 +68,7 @@ impl Offer {
         let offer = Self { session, video, mid, bundle_tag, format, extensions };
         for required in ["ice-ufrag", "ice-pwd", "fingerprint"] {
             if offer.transport_attribute(required).is_none() {
-                return Err(unreadable(format!("found no a={required}, expected one for the video section")));
+                return Err(unreadable(format!("no a={required}"), "one for the video section"));
             }
         }
         Ok(offer)
@@ -230,10 +225,10 @@ fn choose(session: &SessionDescription, profile: ProfileLevelId) -> Result<(usiz
         }
     }
     let found = if refusals.is_empty() { "no video section".to_owned() } else { refusals.join(", ") };
-    Err(OfferError::NoH264(format!(
-        "found {found}, expected a recvonly or sendrecv video section with H264/90000, packetization-mode=1, \
-         a profile that decodes {profile}"
-    )))
+    let expected = format!(
+        "a recvonly or sendrecv video section with H264/90000, packetization-mode=1, a profile that decodes {profile}"
+    );
+    Err(OfferError::NoH264 { found, expected })
 }
 
 fn best_format(section: &MediaDescription, stream: ProfileLevelId) -> Option<Format> {
@@ -310,8 +305,8 @@ pub(super) fn property(key: &str) -> Attribute {
     Attribute::new(key.to_owned(), None)
 }
 
-fn unreadable(what: String) -> OfferError {
-    OfferError::Unreadable(what)
+fn unreadable(found: impl Into<String>, expected: impl Into<String>) -> OfferError {
+    OfferError::Unreadable { found: found.into(), expected: expected.into() }
 }
 
 /// The beginning of what a stranger sent, safe to show and short.

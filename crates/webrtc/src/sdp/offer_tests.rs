@@ -43,7 +43,7 @@ fn without_constrained_baseline_the_nearest_profile_serves() {
 #[test]
 fn a_format_in_mode_0_is_passed_over_and_one_that_states_nothing_is_taken() {
     let mode_0 = SAFARI.replace("packetization-mode=1", "packetization-mode=0");
-    assert!(matches!(refusal(&mode_0), OfferError::NoH264(_)));
+    assert!(matches!(refusal(&mode_0), OfferError::NoH264 { .. }));
     let bare = SAFARI.lines().filter(|line| !line.starts_with("a=fmtp:98")).collect::<Vec<_>>().join("\r\n");
     check_format(&bare.replace("640c1f", "f4001f"), 98, Some(99), "42000a");
 }
@@ -141,23 +141,31 @@ fn a_section_whose_transport_we_need_is_answered_inactive() {
 #[test]
 fn an_offer_without_h264_says_what_it_has() {
     let error = refusal(&CHROMIUM.replace("H264", "H263"));
-    assert!(matches!(&error, OfferError::NoH264(_)), "{error}");
+    assert!(matches!(&error, OfferError::NoH264 { .. }), "{error}");
     assert!(error.to_string().contains("VP8/90000"), "{error}");
     for direction in ["sendonly", "inactive"] {
         assert!(matches!(
             refusal(&CHROMIUM.replace("a=recvonly", &format!("a={direction}"))),
-            OfferError::NoH264(_)
+            OfferError::NoH264 { .. }
         ));
     }
 }
 
 #[test]
 fn rubbish_is_refused_with_what_was_found() {
+    let found = |found: &str| OfferError::Unreadable {
+        found: found.to_owned(),
+        expected: "an SDP offer to receive one video".to_owned(),
+    };
+    assert_eq!(refusal("v=0"), found("\"v=0\""), "no word of the library's");
     let html = refusal("<html>\u{1b}[31mhello</html>").to_string();
     assert!(html.contains("hello") && !html.contains('\u{1b}'), "{html}");
     for rubbish in ["", "{}", "v=0", "v=0\r\n", "\0\0\0\0"] {
         let error = refusal(rubbish);
-        assert!(matches!(error, OfferError::Unreadable(_) | OfferError::NoH264(_)), "{rubbish:?}: {error}");
+        assert!(
+            matches!(error, OfferError::Unreadable { .. } | OfferError::NoH264 { .. }),
+            "{rubbish:?}: {error}"
+        );
     }
     for missing in ["a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=mid"] {
         let without: String = CHROMIUM
@@ -165,18 +173,18 @@ fn rubbish_is_refused_with_what_was_found() {
             .filter(|line| !line.starts_with(missing))
             .map(|line| format!("{line}\r\n"))
             .collect();
-        assert!(matches!(refusal(&without), OfferError::Unreadable(_)), "{missing}");
+        assert!(matches!(refusal(&without), OfferError::Unreadable { .. }), "{missing}");
     }
 }
 
 #[test]
 fn oversized_offers_are_refused() {
     let long = format!("{CHROMIUM}a=x:{}\r\n", "x".repeat(MAX_BYTES));
-    assert!(matches!(refusal(&long), OfferError::Unreadable(_)));
+    assert!(matches!(refusal(&long), OfferError::Unreadable { .. }));
     let section = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\n";
     assert!(matches!(
         refusal(&format!("{CHROMIUM}{}", section.repeat(MAX_SECTIONS))),
-        OfferError::Unreadable(_)
+        OfferError::Unreadable { .. }
     ));
 }
 
