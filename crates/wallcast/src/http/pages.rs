@@ -30,6 +30,7 @@ const ASSETS: &[Asset] = &[
     asset!("icon.svg", "image/svg+xml"),
     asset!("index.js", JAVASCRIPT),
     asset!("page.js", JAVASCRIPT),
+    asset!("picture.js", JAVASCRIPT),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("wall.js", JAVASCRIPT),
     asset!("wallcast-player.js", JAVASCRIPT),
