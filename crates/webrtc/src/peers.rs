@@ -121,7 +121,7 @@ impl Peers {
         self.table.lock().values().map(|peer| peer.stats(now)).collect()
     }
 
-    /// Admits nobody any more and ends every peer, within a second.
+    /// Admits nobody any more, ends every peer and waits until they are freed, but for a second at most.
     pub async fn stop(&self) {
         self.closing.cancel();
         let leaving: Vec<_> = self.table.lock().values().cloned().collect();
@@ -136,10 +136,11 @@ impl Peers {
     }
 
     fn admit(&self, id: SessionId, peer: &Arc<Peer>) -> Result<Seat, OfferError> {
+        let mut table = self.table.lock();
+        // Under the lock: whoever is admitted is seen by `stop`, which cancels first and looks at the table then.
         if self.closing.is_cancelled() {
             return Err(OfferError::Internal("the server is stopping".to_owned()));
         }
-        let mut table = self.table.lock();
         if table.len() >= self.config.max_peers {
             return Err(OfferError::Full { max_peers: self.config.max_peers });
         }

@@ -22,8 +22,9 @@ pub(crate) struct Offer {
     /// Which m-line.
     video: usize,
     mid: String,
-    /// The first member of the bundle our section is in, if it is in one: the bundle uses that section's transport.
-    bundle_tag: Option<String>,
+    /// The mids of the bundle our section is in; empty when it is in none. The first is its tag: the bundle uses that
+    /// section's transport.
+    bundle: Vec<String>,
     format: Format,
     extensions: Vec<(Extension, u8)>,
 }
@@ -62,10 +63,10 @@ impl Offer {
         let mid = value(section, "mid")
             .ok_or_else(|| unreadable("no a=mid", "one in the video section"))?
             .to_owned();
-        let bundle = bundles(&session).find(|members| members.contains(&mid.as_str()));
-        let bundle_tag = bundle.and_then(|members| members.first().map(|&tag| tag.to_owned()));
+        let bundle = bundles(&session).find(|members| members.contains(&mid.as_str())).unwrap_or_default();
+        let bundle = bundle.into_iter().map(str::to_owned).collect();
         let extensions = extensions(section);
-        let offer = Self { session, video, mid, bundle_tag, format, extensions };
+        let offer = Self { session, video, mid, bundle, format, extensions };
         for required in ["ice-ufrag", "ice-pwd", "fingerprint"] {
             if offer.transport_attribute(required).is_none() {
                 return Err(unreadable(format!("no a={required}"), "one for the video section"));
@@ -95,11 +96,11 @@ impl Offer {
     }
 
     pub(crate) fn is_bundled(&self) -> bool {
-        self.bundle_tag.is_some()
+        !self.bundle.is_empty()
     }
 
     pub(crate) fn bundle_tag(&self) -> Option<&str> {
-        self.bundle_tag.as_deref()
+        self.bundle.first().map(String::as_str)
     }
 
     /// The viewer insists on being the DTLS server (RFC 8842); all others let us choose.
@@ -163,11 +164,11 @@ impl Offer {
     fn transport_attribute(&self, key: &str) -> Option<&str> {
         let session = self.session.attributes.iter().find(|attribute| attribute.key == key);
         let sections = &self.session.media_descriptions;
-        let elsewhere =
-            || sections.iter().filter(|_| self.is_bundled()).find_map(|section| value(section, key));
-        value(&sections[self.video], key)
-            .or(session.and_then(|found| found.value.as_deref()))
-            .or_else(elsewhere)
+        let tagged = self.bundle_tag().and_then(|tag| {
+            let tagged = sections.iter().find(|section| value(section, "mid") == Some(tag));
+            tagged.and_then(|section| value(section, key))
+        });
+        value(&sections[self.video], key).or(session.and_then(|found| found.value.as_deref())).or(tagged)
     }
 
     /// UDP candidates with an address, of our section and those bundled with it. Names (`….local`, mDNS) are left out
@@ -175,7 +176,10 @@ impl Offer {
     fn candidates(&self) -> impl Iterator<Item = &str> {
         let sections = self.session.media_descriptions.iter().enumerate();
         sections
-            .filter(|(index, _)| self.is_bundled() || *index == self.video)
+            .filter(|(index, section)| {
+                let bundled = |mid| self.bundle.iter().any(|member| member == mid);
+                *index == self.video || value(section, "mid").is_some_and(bundled)
+            })
             .flat_map(|(_, section)| section.attributes.iter())
             .filter(|attribute| attribute.key == "candidate")
             .filter_map(|attribute| attribute.value.as_deref())
