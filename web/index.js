@@ -12,7 +12,7 @@ const text = (/** @type {string} */ id, /** @type {string} */ value) => {
 
 text("name", name);
 player.addEventListener("stats", (event) => {
-  const stats = /** @type {CustomEvent<import("./wallcast-player.js").PlayerStats | null>} */ (event).detail;
+  const stats = /** @type {CustomEvent<import("./picture.js").Figures | null>} */ (event).detail;
   const ms = (/** @type {number | null} */ value) => (value === null ? "–" : `${value.toFixed(0)} ms`);
   text("fps", stats ? `${stats.fps.toFixed(1)} fps` : "–");
   text("size", stats?.width ? `${stats.width}×${stats.height}` : "");

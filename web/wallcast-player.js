@@ -1,20 +1,20 @@
 // @ts-check
+import { figures, PictureWatch, sampleOf } from "./picture.js";
 import { WhepClient } from "./whep-client.js";
 
 /**
  * `<wallcast-player src="/whep/wall">`: plays a wall and keeps it playing. Set the property `token` before `src` if
  * the wall needs one. With the attribute `wake-lock` the display is kept from sleeping.
  *
- * Dispatches `stats`, once a second: a CustomEvent of {@link PlayerStats}, or of null while there is no connection.
+ * Dispatches `stats`, once a second: a CustomEvent of {@link Figures}, or of null while there is no connection.
  *
- * @typedef {{ fps: number, width: number, height: number, bitrate: number, rttMs: number | null,
- *   bufferMs: number | null, lost: number }} PlayerStats
+ * @typedef {import("./picture.js").Figures} Figures
+ * @typedef {import("./picture.js").Sample} Sample
  */
 
-/** A picture that stands still this long is given up: the wall draws 25 a second even when nothing moves. */
-const STILL_MS = 4_000;
-
-/** @typedef {{ at: number, frames: number, bytes: number, bufferDelay: number, buffered: number }} Sample */
+const LOOK_EVERY_MS = 250;
+/** Figures are for people, and those of a quarter of a second jump about. */
+const FIGURES_EVERY_MS = 1_000;
 
 export class WallcastPlayer extends HTMLElement {
   static observedAttributes = ["src"];
@@ -26,10 +26,13 @@ export class WallcastPlayer extends HTMLElement {
   #video = document.createElement("video");
   #notice = document.createElement("p");
   /** @type {ReturnType<typeof setInterval> | undefined} */
-  #ticking;
-  /** @type {Sample | null} */
+  #looking;
+  /** Of the connection that is looked at. */
+  #watched = { connection: /** @type {RTCPeerConnection | null} */ (null), watch: new PictureWatch() };
+  /** @type {Sample | null} where the next figures begin */
   #last = null;
-  #lastFrameAt = 0;
+  /** The browser plays only after a gesture. */
+  #wantsPress = false;
   /** @type {WakeLockSentinel | null} */
   #wakeLock = null;
 
@@ -43,7 +46,7 @@ export class WallcastPlayer extends HTMLElement {
     window.addEventListener("pageshow", this.#comeBack);
     document.addEventListener("visibilitychange", this.#stayAwake);
     this.addEventListener("click", this.#play);
-    this.#ticking = setInterval(() => this.#tick(), 1000);
+    this.#looking = setInterval(() => this.#look(), LOOK_EVERY_MS);
     this.#begin();
     this.#stayAwake();
   }
@@ -53,12 +56,13 @@ export class WallcastPlayer extends HTMLElement {
     window.removeEventListener("pageshow", this.#comeBack);
     document.removeEventListener("visibilitychange", this.#stayAwake);
     this.removeEventListener("click", this.#play);
-    clearInterval(this.#ticking);
+    clearInterval(this.#looking);
+    this.#looking = undefined;
     this.#end();
   }
 
   attributeChangedCallback() {
-    if (this.isConnected && this.#ticking) this.#begin();
+    if (this.isConnected && this.#looking) this.#begin();
   }
 
   #begin() {
@@ -67,7 +71,7 @@ export class WallcastPlayer extends HTMLElement {
     if (!src) return;
     const client = new WhepClient(new URL(src, document.baseURI).href, this.token);
     this.#client = client;
-    client.addEventListener("state", () => this.#show());
+    client.addEventListener("state", () => this.#showConnection());
     client.addEventListener("track", (event) => {
       this.#video.srcObject = /** @type {CustomEvent<MediaStream>} */ (event).detail;
       this.#play();
@@ -86,9 +90,10 @@ export class WallcastPlayer extends HTMLElement {
   #comeBack = () => this.#client?.start();
 
   #play = () => {
-    this.#video.play().catch((error) => {
-      if (error.name === "NotAllowedError") this.#say("press to play");
-    });
+    this.#video.play().then(
+      () => (this.#wantsPress = false),
+      (error) => (this.#wantsPress = error.name === "NotAllowedError"),
+    );
   };
 
   #stayAwake = async () => {
@@ -98,36 +103,37 @@ export class WallcastPlayer extends HTMLElement {
     this.#wakeLock = await navigator.wakeLock?.request("screen").catch(() => null) ?? null;
   };
 
-  async #tick() {
-    this.#show();
+  async #look() {
+    this.#showConnection();
     const client = this.#client;
-    if (client?.status.state !== "connected" || !client.connection) {
+    const connection = client?.status.state === "connected" ? client.connection : null;
+    if (connection !== this.#watched.connection) {
+      this.#watched = { connection, watch: new PictureWatch() };
       this.#last = null;
-      this.#tell(null);
-      return;
+      if (!connection) this.#tell(null);
     }
-    const report = await client.connection.getStats();
-    const now = performance.now();
-    const { sample, stats } = read(report, this.#last, now);
-    if (client !== this.#client || client.status.state !== "connected") return;
-    if (!this.#last || sample.frames > this.#last.frames) this.#lastFrameAt = now;
+    if (!client || !connection) return;
+    const sample = sampleOf((await connection.getStats()).values(), performance.now());
+    if (connection !== client.connection || connection !== this.#watched.connection) return;
+    const movement = this.#watched.watch.look(sample);
+    if (movement === "dead") return client.restart("the picture stood still");
+    this.#showPicture(movement);
+    this.#last ??= sample;
+    if (sample.at - this.#last.at < FIGURES_EVERY_MS) return;
+    this.#tell(figures(this.#last, sample));
     this.#last = sample;
-    if (now - this.#lastFrameAt > STILL_MS) {
-      this.#last = null;
-      client.restart("the picture stood still");
-      return;
-    }
-    this.#tell(stats);
   }
 
-  /** @param {PlayerStats | null} stats */
-  #tell(stats) {
-    this.dispatchEvent(new CustomEvent("stats", { detail: stats }));
+  /** @param {Figures | null} detail */
+  #tell(detail) {
+    this.dispatchEvent(new CustomEvent("stats", { detail }));
   }
 
-  #show() {
+  #showConnection() {
     const status = this.#client?.status;
-    if (!status || status.state === "idle" || status.state === "connected") return this.#say("");
+    if (!status || status.state === "idle") return this.#say("");
+    // What was said stays until frames flow.
+    if (status.state === "connected") return;
     const why = status.error ? `: ${status.error.message}` : "";
     const since = new Date(status.since).toLocaleTimeString();
     // A blink of a connection is not worth a word.
@@ -135,45 +141,16 @@ export class WallcastPlayer extends HTMLElement {
     this.#say(status.state === "connecting" ? `connecting${why}` : `reconnecting since ${since}${why}`);
   }
 
+  /** @param {import("./picture.js").Movement} movement */
+  #showPicture(movement) {
+    if (movement === "stopped") this.#say("picture stopped");
+    else if (movement === "moving") this.#say(this.#wantsPress ? "press to play" : "");
+  }
+
   /** @param {string} text */
   #say(text) {
     if (this.#notice.textContent !== text) this.#notice.textContent = text;
-    this.dataset.state = this.#client?.status.state ?? "idle";
   }
-}
-
-/**
- * @param {RTCStatsReport} report
- * @param {Sample | null} last
- * @param {number} at
- * @returns {{ sample: Sample, stats: PlayerStats }}
- */
-function read(report, last, at) {
-  let video = /** @type {Record<string, any>} */ ({});
-  let pair = /** @type {Record<string, any>} */ ({});
-  for (const entry of report.values()) {
-    if (entry.type === "inbound-rtp" && entry.kind === "video") video = entry;
-    if (entry.type === "candidate-pair" && entry.nominated) pair = entry;
-  }
-  const sample = {
-    at,
-    frames: video.framesDecoded ?? 0,
-    bytes: video.bytesReceived ?? 0,
-    bufferDelay: video.jitterBufferDelay ?? 0,
-    buffered: video.jitterBufferEmittedCount ?? 0,
-  };
-  const seconds = last ? (at - last.at) / 1000 : Infinity;
-  const emitted = last ? sample.buffered - last.buffered : 0;
-  const stats = {
-    fps: last ? (sample.frames - last.frames) / seconds : 0,
-    width: video.frameWidth ?? 0,
-    height: video.frameHeight ?? 0,
-    bitrate: last ? ((sample.bytes - last.bytes) * 8) / seconds : 0,
-    rttMs: pair.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
-    bufferMs: last && emitted > 0 ? ((sample.bufferDelay - last.bufferDelay) / emitted) * 1000 : null,
-    lost: video.packetsLost ?? 0,
-  };
-  return { sample, stats };
 }
 
 customElements.define("wallcast-player", WallcastPlayer);

@@ -4,9 +4,11 @@
 //! outside this file names a type of `webrtc`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCDtlsTransportState};
@@ -116,7 +118,9 @@ impl Connection {
                 .map_err(|_| timeout())?;
             core.local_description().await.ok_or_else(timeout)?.unmarshal()
         };
-        match negotiated.await {
+        // The offer is a stranger's, and dropping a connection does not stop its driver: closed after a panic too.
+        let panicked = |_| Err(Error::Other("the negotiation panicked".to_owned()));
+        match AssertUnwindSafe(negotiated).catch_unwind().await.unwrap_or_else(panicked) {
             Ok(description) => Ok((connection, description)),
             Err(error) => {
                 connection.close().await;

@@ -1,16 +1,27 @@
 //! Why an offer was not answered.
 
-/// Why [`Peers::answer`](crate::Peers::answer) refused an offer. The texts may be shown to whoever sent it.
+/// Why [`Peers::answer`](crate::Peers::answer) refused an offer. `found` and `expected` are parts of a sentence without
+/// any error text of a library, and may be shown to whoever sent the offer; what is in `Internal` is for the log.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum OfferError {
-    /// Not an SDP offer we can work with; says what was found and what was expected. HTTP 400.
-    #[error("unreadable offer: {0}")]
-    Unreadable(String),
-    /// No video section that receives H.264 our stream fits into; says what was offered. HTTP 406.
-    #[error("no fitting H.264 in the offer: {0}")]
-    NoH264(String),
+    /// Not an SDP offer we can work with. HTTP 400.
+    #[error("unreadable offer: found {found}, expected {expected}")]
+    Unreadable {
+        /// What came.
+        found: String,
+        /// What should have come.
+        expected: String,
+    },
+    /// No video section that receives H.264 our stream fits into. HTTP 406.
+    #[error("no fitting H.264 in the offer: found {found}, expected {expected}")]
+    NoH264 {
+        /// What the offer has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
     /// As many viewers as the configuration allows. HTTP 503.
-    #[error("full: {max_peers} viewers are connected, the maximum")]
+    #[error("full: {max_peers} viewers are connected, the maximum for everybody or for this client")]
     Full {
         /// The limit that was reached.
         max_peers: usize,

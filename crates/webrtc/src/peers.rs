@@ -25,6 +25,9 @@ pub struct PeersConfig {
     pub bind: Vec<IpAddr>,
     /// Viewers at a time, those still connecting included.
     pub max_peers: usize,
+    /// The same for one client, by the address given to [`Peers::answer`]. Loopback is exempt: behind a reverse proxy
+    /// everybody comes from there.
+    pub max_peers_per_client: usize,
     /// A viewer that has not begun ICE by then is freed.
     pub ice_timeout: Duration,
 }
@@ -34,6 +37,7 @@ impl Default for PeersConfig {
         Self {
             bind: vec![Ipv4Addr::UNSPECIFIED.into()],
             max_peers: 1000,
+            max_peers_per_client: 64,
             ice_timeout: Duration::from_secs(10),
         }
     }
@@ -65,7 +69,13 @@ pub struct Peers {
     closing: CancellationToken,
 }
 
-type Table = Mutex<HashMap<SessionId, Arc<Peer>>>;
+type Table = Mutex<HashMap<SessionId, Guest>>;
+
+/// A peer, and the client whose offer it answers.
+struct Guest {
+    peer: Arc<Peer>,
+    client: IpAddr,
+}
 
 impl Peers {
     /// How long [`Peers::stop`] waits for peers to take their leave: the process has cameras to say goodbye to as well.
@@ -85,13 +95,18 @@ impl Peers {
         })
     }
 
-    /// Answers a viewer's offer to watch `source`. The viewer's session begins with it, and is freed when it never
+    /// Answers the offer of a viewer at `client` (an address, or the network that counts as one client) to watch `source`. The viewer's session begins with it, and is freed when it never
     /// connects, closes or falls silent.
-    pub async fn answer(&self, source: &Arc<Source>, offer: &str) -> Result<Answer, OfferError> {
+    pub async fn answer(
+        &self,
+        source: &Arc<Source>,
+        offer: &str,
+        client: IpAddr,
+    ) -> Result<Answer, OfferError> {
         let offer = Offer::parse(offer, source.profile())?;
         let id = SessionId::new().map_err(|error| OfferError::Internal(format!("no randomness: {error}")))?;
         let peer = Arc::new(Peer::new(id, source, self.closing.child_token()));
-        let seat = self.admit(id, &peer)?;
+        let seat = self.admit(id, &peer, client)?;
         let addresses = host_addresses(&self.config.bind);
         let ice_timeout = self.config.ice_timeout;
         let (answered, answer) = oneshot::channel();
@@ -108,7 +123,7 @@ impl Peers {
 
     /// Ends a session; `false` when there is none of that name. Returns once it is freed.
     pub async fn close(&self, id: &SessionId) -> bool {
-        let Some(peer) = self.table.lock().get(id).cloned() else { return false };
+        let Some(peer) = self.table.lock().get(id).map(|guest| Arc::clone(&guest.peer)) else { return false };
         peer.closing.cancel();
         // The bound is for a library that hangs; the session has ended all the same.
         let _hanging = tokio::time::timeout(Self::STOP_TIMEOUT, peer.closed.cancelled()).await;
@@ -118,13 +133,13 @@ impl Peers {
     /// Every peer, in no order.
     pub fn stats(&self) -> Vec<PeerStats> {
         let now = Instant::now();
-        self.table.lock().values().map(|peer| peer.stats(now)).collect()
+        self.table.lock().values().map(|guest| guest.peer.stats(now)).collect()
     }
 
-    /// Admits nobody any more and ends every peer, within a second.
+    /// Admits nobody any more, ends every peer and waits until they are freed, but for a second at most.
     pub async fn stop(&self) {
         self.closing.cancel();
-        let leaving: Vec<_> = self.table.lock().values().cloned().collect();
+        let leaving: Vec<_> = self.table.lock().values().map(|guest| Arc::clone(&guest.peer)).collect();
         let all = async {
             for peer in &leaving {
                 peer.closed.cancelled().await;
@@ -135,15 +150,21 @@ impl Peers {
         }
     }
 
-    fn admit(&self, id: SessionId, peer: &Arc<Peer>) -> Result<Seat, OfferError> {
+    fn admit(&self, id: SessionId, peer: &Arc<Peer>, client: IpAddr) -> Result<Seat, OfferError> {
+        let mut table = self.table.lock();
+        // Under the lock: whoever is admitted is seen by `stop`, which cancels first and looks at the table then.
         if self.closing.is_cancelled() {
             return Err(OfferError::Internal("the server is stopping".to_owned()));
         }
-        let mut table = self.table.lock();
         if table.len() >= self.config.max_peers {
             return Err(OfferError::Full { max_peers: self.config.max_peers });
         }
-        table.insert(id, Arc::clone(peer));
+        let limit = self.config.max_peers_per_client;
+        let is_limited = !client.to_canonical().is_loopback();
+        if is_limited && table.values().filter(|guest| guest.client == client).count() >= limit {
+            return Err(OfferError::Full { max_peers: limit });
+        }
+        table.insert(id, Guest { peer: Arc::clone(peer), client });
         Ok(Seat { id, table: Arc::clone(&self.table) })
     }
 }
@@ -162,9 +183,9 @@ struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let peer = self.table.lock().remove(&self.id);
-        if let Some(peer) = peer {
-            peer.closed.cancel();
+        let guest = self.table.lock().remove(&self.id);
+        if let Some(guest) = guest {
+            guest.peer.closed.cancel();
         }
     }
 }

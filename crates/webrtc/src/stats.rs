@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 pub enum PeerState {
     /// Answered; ICE and DTLS are not through yet.
     Connecting,
-    /// Frames are sent.
+    /// Frames are sent to it whenever its source has some.
     Connected,
     /// Connected once, and nothing heard for some seconds; freed if that lasts.
     Disconnected,
@@ -37,9 +37,9 @@ pub struct PeerStats {
     pub source: String,
     /// Where it is in its life.
     pub state: PeerState,
-    /// When its offer was answered.
+    /// When its offer came.
     pub since: SystemTime,
-    /// Access units handed to its transport.
+    /// Access units handed to its transport whole.
     pub frames_sent: u64,
     /// Access units it missed because it was slow.
     pub frames_dropped: u64,
@@ -51,14 +51,14 @@ pub struct PeerStats {
     pub rtt_ms: Option<f64>,
     /// RTP payloads over the last five whole seconds.
     pub bitrate_bps: u64,
-    /// From the answer to its first key frame leaving; none before.
+    /// From its offer to its first key frame leaving; none before.
     pub first_frame_ms: Option<u64>,
 }
 
 /// Written by the peer's task, its queue and its feedback; read by anybody.
 pub(crate) struct Counters {
-    answered: Instant,
-    answered_at: SystemTime,
+    offered: Instant,
+    offered_at: SystemTime,
     state: Mutex<PeerState>,
     rate: Mutex<Rate>,
     frames_sent: AtomicU64,
@@ -75,8 +75,8 @@ const UNKNOWN: u64 = u64::MAX;
 impl Counters {
     pub(crate) fn new(now: Instant, wall_clock: SystemTime) -> Self {
         Self {
-            answered: now,
-            answered_at: wall_clock,
+            offered: now,
+            offered_at: wall_clock,
             state: Mutex::new(PeerState::Connecting),
             rate: Mutex::new(Rate::new(now)),
             frames_sent: AtomicU64::new(0),
@@ -95,7 +95,7 @@ impl Counters {
     /// The first frame of a peer is a key frame: its queue lets nothing else through.
     pub(crate) fn frame_sent(&self, now: Instant, bytes: usize) {
         if self.frames_sent.fetch_add(1, Ordering::Relaxed) == 0 {
-            let elapsed = now.saturating_duration_since(self.answered);
+            let elapsed = now.saturating_duration_since(self.offered);
             self.first_frame_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
         }
         self.rate.lock().add(now, bytes as u64);
@@ -123,7 +123,7 @@ impl Counters {
             id,
             source: source.to_owned(),
             state: *self.state.lock(),
-            since: self.answered_at,
+            since: self.offered_at,
             frames_sent: self.frames_sent(),
             frames_dropped: self.frames_dropped.load(Ordering::Relaxed),
             packets_lost: self.packets_lost.load(Ordering::Relaxed),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_is_timed_from_the_answer_and_nothing_is_known_before() {
+    fn the_first_frame_is_timed_from_the_offer_and_nothing_is_known_before() {
         let start = Instant::now();
         let counters = Counters::new(start, SystemTime::UNIX_EPOCH);
         let before = counters.snapshot(start, String::new(), "wall");

@@ -19,7 +19,8 @@ fn open_files() -> usize {
 async fn join_and_leave(peers: &wallcast_webrtc::Peers, wall: &Wall, number: usize) {
     if number % 10 == 9 {
         let viewer = Viewer::new().await;
-        let answer = peers.answer(&wall.source, &viewer.offer).await.unwrap();
+        let answer =
+            peers.answer(&wall.source, &viewer.offer, std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
         assert!(peers.close(&answer.id).await);
         viewer.connection.close().await.unwrap();
         return;

@@ -58,7 +58,8 @@ async fn a_viewer_is_one_line_when_it_comes_and_one_when_it_goes() {
     assert!(frames.parse::<u64>().unwrap() >= 1, "{gone}");
 
     let never = Viewer::new().await;
-    let second = peers.answer(&wall.source, &never.offer).await.unwrap();
+    let second =
+        peers.answer(&wall.source, &never.offer, std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     until("the second is given up", Duration::from_secs(4), || peers.stats().is_empty()).await;
     let lines = log.lines();
     assert!(lines[2].contains("viewer never connected"), "{lines:?}");

@@ -89,7 +89,7 @@ async fn an_offer_whose_sender_never_connects_is_freed() {
     let config = PeersConfig { ice_timeout: Duration::from_secs(1), ..on_loopback() };
     let (wall, peers) = (Wall::start(), peers(config));
     let viewer = Viewer::new().await;
-    peers.answer(&wall.source, &viewer.offer).await.unwrap();
+    peers.answer(&wall.source, &viewer.offer, std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     assert_eq!(peers.stats()[0].state, PeerState::Connecting);
     assert!(!wall.source.is_wanted(), "nobody is encoded for who may never come");
     until("the peer is freed", Duration::from_secs(4), || peers.stats().is_empty()).await;
@@ -185,7 +185,8 @@ async fn the_answer_is_complete_and_reaches_this_machine_on_every_interface() {
 async fn what_the_path_loses_is_reported_and_sent_again() {
     let (wall, peers) = (Wall::start(), peers(on_loopback()));
     let viewer = Viewer::new().await;
-    let answer = peers.answer(&wall.source, &viewer.offer).await.unwrap();
+    let answer =
+        peers.answer(&wall.source, &viewer.offer, std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     let candidate = answer.sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
     let port = candidate.split(' ').nth(5).unwrap();
     let path = lossy_path(port.parse().unwrap(), 20).await;

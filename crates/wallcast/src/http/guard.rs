@@ -9,11 +9,13 @@
 //!   Origin but says `Sec-Fetch-Site: cross-site` or `same-site` does not. There is no CORS.
 //! - **Token**: `Authorization: Bearer …`, or `?token=…` where a header cannot be set. [`access`] is the table of who
 //!   may do what. The query's token is taken out of the URI, so that nothing behind the guard can log it.
+//! - **Errors** are pages for browsers that navigate, `application/problem+json` for everybody else.
 //! - **Headers**: Content-Security-Policy and its kin, unless the handler has set its own.
 //!
 //! A reverse proxy has to pass Host on as the browser sent it (nginx: `proxy_set_header Host $http_host`).
 
 mod headers;
+mod navigation;
 mod origin;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -94,10 +96,14 @@ impl Guard {
 
 async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let wants_html = navigation::wants_html(request.headers());
     let mut response = match guard.admit(&mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    if wants_html {
+        response = navigation::for_people(response).await;
+    }
     headers::secure(&path, response.headers_mut());
     response
 }

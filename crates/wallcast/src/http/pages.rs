@@ -9,6 +9,7 @@ use crate::http::problem::Problem;
 
 const INDEX: &str = include_str!("../../../../web/index.html");
 const WALL: &str = include_str!("../../../../web/wall.html");
+const PROBLEM: &str = include_str!("../../../../web/problem.html");
 const DEFAULT_WALL_PLACEHOLDER: &str = "{{default_wall}}";
 
 /// An embedded file with its media type.
@@ -29,6 +30,7 @@ const ASSETS: &[Asset] = &[
     asset!("icon.svg", "image/svg+xml"),
     asset!("index.js", JAVASCRIPT),
     asset!("page.js", JAVASCRIPT),
+    asset!("picture.js", JAVASCRIPT),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("wall.js", JAVASCRIPT),
     asset!("wallcast-player.js", JAVASCRIPT),
@@ -38,7 +40,7 @@ const ASSETS: &[Asset] = &[
 /// `GET /`: the default wall, playing.
 pub(super) async fn index(State(shared): State<Shared>) -> Response {
     let wall = shared.running.walls.first().map_or("", |wall| wall.view.name());
-    page(INDEX.replace(DEFAULT_WALL_PLACEHOLDER, &escape_attribute(wall)))
+    page(INDEX.replace(DEFAULT_WALL_PLACEHOLDER, &escape(wall)))
 }
 
 /// `GET /wall/{name}`: the same, bare, for a display that nobody touches.
@@ -78,8 +80,16 @@ fn page(html: String) -> Response {
         .into_response()
 }
 
-/// Names are data; this makes one safe inside a double-quoted attribute.
-fn escape_attribute(text: &str) -> String {
+/// What people read instead of `application/problem+json`; `detail` is half a sentence. Loads itself again.
+pub(super) fn problem(title: &str, detail: &str) -> String {
+    let mut letters = detail.chars();
+    let sentence: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    // The detail last: what a stranger wrote is not searched for placeholders.
+    PROBLEM.replace("{{title}}", &escape(title)).replace("{{detail}}", &escape(&sentence))
+}
+
+/// Names are data; this makes one safe in a text and inside a double-quoted attribute.
+fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -100,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_leave_its_attribute() {
-        assert_eq!(escape_attribute(r#""><img onerror=x>"#), "&quot;&gt;&lt;img onerror=x&gt;");
+    fn a_name_cannot_leave_its_place() {
+        assert_eq!(escape(r#""><img onerror=x>"#), "&quot;&gt;&lt;img onerror=x&gt;");
     }
 
     #[test]
     fn no_page_carries_script_or_style_of_its_own() {
         assert!(INDEX.contains(DEFAULT_WALL_PLACEHOLDER), "no place for the wall's name");
-        for (name, html) in [("index", INDEX), ("wall", WALL)] {
+        for (name, html) in [("index", INDEX), ("wall", WALL), ("problem", PROBLEM)] {
             assert!(
                 !html.contains("<style") && !html.contains(" style="),
                 "{name}: the CSP forbids inline style"
@@ -121,7 +131,7 @@ mod tests {
     #[test]
     fn every_part_that_a_page_or_a_script_names_is_embedded() {
         let scripts = ASSETS.iter().filter(|asset| asset.media_type == JAVASCRIPT);
-        let texts = [("index.html", INDEX), ("wall.html", WALL)].into_iter();
+        let texts = [("index.html", INDEX), ("wall.html", WALL), ("problem.html", PROBLEM)].into_iter();
         for (file, text) in texts.chain(scripts.map(|asset| (asset.name, asset.body))) {
             let named = text.split(['"', '\'']).filter_map(|quoted| {
                 quoted

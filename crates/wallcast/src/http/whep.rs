@@ -1,14 +1,16 @@
 //! WHEP (draft-ietf-wish-whep; the HTTP rules are RFC 9725's): an offer in, an answer out, a session to delete.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use wallcast_webrtc::{OfferError, SessionId};
 
+use crate::client::network;
 use crate::http::Shared;
 use crate::http::problem::Problem;
 
@@ -23,6 +25,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn create(
     State(shared): State<Shared>,
     Path(name): Path<String>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -46,7 +49,7 @@ pub(super) async fn create(
             return Problem::new(StatusCode::REQUEST_TIMEOUT, found, "an SDP offer").into_response();
         }
     };
-    match shared.running.peers.answer(&wall.source, &offer).await {
+    match shared.running.peers.answer(&wall.source, &offer, network(client.ip())).await {
         Ok(answer) => {
             let location = format!("/whep/{}/{}", path_segment(&name), answer.id);
             // Not the whole id: knowing that is the right to end the session.
@@ -118,15 +121,11 @@ async fn read_offer(body: Body) -> Result<String, Problem> {
 /// The one place where a refused offer becomes an answer; what a stranger reads differs from what the log says.
 fn refusal(error: &OfferError) -> Response {
     let problem = match error {
-        OfferError::Unreadable(found) => {
-            Problem::new(StatusCode::BAD_REQUEST, found, "an SDP offer to receive one video")
-        }
-        OfferError::NoH264(found) => {
-            Problem::new(StatusCode::NOT_ACCEPTABLE, found, "H.264 with packetization-mode=1 in the offer")
-        }
+        OfferError::Unreadable { found, expected } => Problem::new(StatusCode::BAD_REQUEST, found, expected),
+        OfferError::NoH264 { found, expected } => Problem::new(StatusCode::NOT_ACCEPTABLE, found, expected),
         OfferError::Full { max_peers } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{max_peers} viewers, as many as are allowed"),
+            format!("{max_peers} viewers, as many as are allowed together or from one address"),
             "a free place; try again later",
         )
         .retry_after(RETRY_AFTER_SECONDS),
@@ -145,4 +144,25 @@ fn refusal(error: &OfferError) -> Response {
 /// A name as one segment of a path: names may hold spaces, nothing else that needs escaping.
 fn path_segment(name: &str) -> String {
     name.replace(' ', "%20")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_and_expected_is_said_once() {
+        let (found, expected) = ("\"v=0\"".to_owned(), "an SDP offer".to_owned());
+        let unreadable = OfferError::Unreadable { found: found.clone(), expected: expected.clone() };
+        let no_h264 = OfferError::NoH264 { found, expected };
+        for (error, status) in [(unreadable, 400), (no_h264, 406)] {
+            let response = refusal(&error);
+            assert_eq!(response.status(), status);
+            let read = axum::body::to_bytes(response.into_body(), 1 << 16);
+            let body = futures::executor::block_on(read).unwrap();
+            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["detail"], "found \"v=0\", expected an SDP offer");
+        }
+    }
 }

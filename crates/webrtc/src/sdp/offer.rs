@@ -1,7 +1,6 @@
 //! Reading an offer: hostile until proven otherwise.
 
 use std::io::Cursor;
-use std::net::IpAddr;
 
 use rtc::sdp::SessionDescription;
 use rtc::sdp::description::common::Attribute;
@@ -13,8 +12,12 @@ use crate::track::Extension;
 
 const MAX_BYTES: usize = 64 * 1024;
 const MAX_SECTIONS: usize = 20;
-/// More are ignored: checks from an address we were not told arrive all the same (peer-reflexive, RFC 8445).
-const MAX_CANDIDATES: usize = 32;
+/// Payload types an m-line may list; there are 128 at all, and browsers list about 40.
+const MAX_FORMATS: usize = 64;
+/// Attributes a section may have; browsers have about 150. Reading is quadratic in the two.
+const MAX_ATTRIBUTES: usize = 1000;
+/// Codecs that a refusal names for a section.
+const MAX_NAMED_CODECS: usize = 8;
 
 /// An offer with a video section that takes our stream.
 pub(crate) struct Offer {
@@ -22,8 +25,9 @@ pub(crate) struct Offer {
     /// Which m-line.
     video: usize,
     mid: String,
-    /// The first member of the bundle our section is in, if it is in one: the bundle uses that section's transport.
-    bundle_tag: Option<String>,
+    /// The mids of the bundle our section is in; empty when it is in none. The first is its tag: the bundle uses that
+    /// section's transport.
+    bundle: Vec<String>,
     format: Format,
     extensions: Vec<(Extension, u8)>,
 }
@@ -49,31 +53,35 @@ impl Offer {
     /// Reads `text` and chooses the section and payload type for a stream of `profile`.
     pub(crate) fn parse(text: &str, profile: ProfileLevelId) -> Result<Self, OfferError> {
         if text.len() > MAX_BYTES {
-            return Err(unreadable(format!("found {} bytes, expected at most {MAX_BYTES}", text.len())));
+            return Err(unreadable(format!("{} bytes", text.len()), format!("at most {MAX_BYTES}")));
         }
-        let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).map_err(|error| {
-            unreadable(format!(
-                "found {}, expected an SDP offer ({})",
-                excerpt(text),
-                excerpt(&error.to_string())
-            ))
-        })?;
+        let session = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
+            .map_err(|_| unreadable(excerpt(text), "an SDP offer to receive one video"))?;
         let sections = session.media_descriptions.len();
         if sections > MAX_SECTIONS {
-            return Err(unreadable(format!("found {sections} m-lines, expected at most {MAX_SECTIONS}")));
+            return Err(unreadable(format!("{sections} m-lines"), format!("at most {MAX_SECTIONS}")));
+        }
+        for section in &session.media_descriptions {
+            let (formats, attributes) = (section.media_name.formats.len(), section.attributes.len());
+            if formats > MAX_FORMATS || attributes > MAX_ATTRIBUTES {
+                return Err(unreadable(
+                    format!("an m-line of {formats} formats and {attributes} attributes"),
+                    format!("at most {MAX_FORMATS} and {MAX_ATTRIBUTES}"),
+                ));
+            }
         }
         let (video, format) = choose(&session, profile)?;
         let section = &session.media_descriptions[video];
         let mid = value(section, "mid")
-            .ok_or_else(|| unreadable("the video section has no a=mid".to_owned()))?
+            .ok_or_else(|| unreadable("no a=mid", "one in the video section"))?
             .to_owned();
-        let bundle = bundles(&session).find(|members| members.contains(&mid.as_str()));
-        let bundle_tag = bundle.and_then(|members| members.first().map(|&tag| tag.to_owned()));
+        let bundle = bundles(&session).find(|members| members.contains(&mid.as_str())).unwrap_or_default();
+        let bundle = bundle.into_iter().map(str::to_owned).collect();
         let extensions = extensions(section);
-        let offer = Self { session, video, mid, bundle_tag, format, extensions };
+        let offer = Self { session, video, mid, bundle, format, extensions };
         for required in ["ice-ufrag", "ice-pwd", "fingerprint"] {
             if offer.transport_attribute(required).is_none() {
-                return Err(unreadable(format!("found no a={required}, expected one for the video section")));
+                return Err(unreadable(format!("no a={required}"), "one for the video section"));
             }
         }
         Ok(offer)
@@ -100,11 +108,11 @@ impl Offer {
     }
 
     pub(crate) fn is_bundled(&self) -> bool {
-        self.bundle_tag.is_some()
+        !self.bundle.is_empty()
     }
 
     pub(crate) fn bundle_tag(&self) -> Option<&str> {
-        self.bundle_tag.as_deref()
+        self.bundle.first().map(String::as_str)
     }
 
     /// The viewer insists on being the DTLS server (RFC 8842); all others let us choose.
@@ -113,7 +121,8 @@ impl Offer {
     }
 
     /// The offer as if it had asked for nothing but our stream: one recvonly section, one format and its RTX, the
-    /// extensions we write, the candidates that can be dialled.
+    /// extensions we write. No candidates: the viewer's own checks tell us its address (peer-reflexive, RFC 8445 section 7.3.1.3),
+    /// and dialling what an offer lists would let anybody make us send packets wherever he likes.
     pub(crate) fn reduced(&self) -> SessionDescription {
         let Format { payload_type, rtx_payload_type, .. } = self.format;
         let section = &self.session.media_descriptions[self.video];
@@ -149,7 +158,6 @@ impl Offer {
         for key in ["ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"] {
             reduced.attributes.extend(self.transport_attribute(key).map(|value| attribute(key, value)));
         }
-        reduced.attributes.extend(self.candidates().map(|candidate| attribute("candidate", candidate)));
 
         let mut session = SessionDescription {
             attributes: Vec::new(),
@@ -168,34 +176,12 @@ impl Offer {
     fn transport_attribute(&self, key: &str) -> Option<&str> {
         let session = self.session.attributes.iter().find(|attribute| attribute.key == key);
         let sections = &self.session.media_descriptions;
-        let elsewhere =
-            || sections.iter().filter(|_| self.is_bundled()).find_map(|section| value(section, key));
-        value(&sections[self.video], key)
-            .or(session.and_then(|found| found.value.as_deref()))
-            .or_else(elsewhere)
+        let tagged = self.bundle_tag().and_then(|tag| {
+            let tagged = sections.iter().find(|section| value(section, "mid") == Some(tag));
+            tagged.and_then(|section| value(section, key))
+        });
+        value(&sections[self.video], key).or(session.and_then(|found| found.value.as_deref())).or(tagged)
     }
-
-    /// UDP candidates with an address, of our section and those bundled with it. Names (`….local`, mDNS) are left out
-    /// without resolving: such a viewer's checks reach us and tell us its address.
-    fn candidates(&self) -> impl Iterator<Item = &str> {
-        let sections = self.session.media_descriptions.iter().enumerate();
-        sections
-            .filter(|(index, _)| self.is_bundled() || *index == self.video)
-            .flat_map(|(_, section)| section.attributes.iter())
-            .filter(|attribute| attribute.key == "candidate")
-            .filter_map(|attribute| attribute.value.as_deref())
-            .filter(|candidate| is_dialable(candidate))
-            .take(MAX_CANDIDATES)
-    }
-}
-
-/// `foundation component transport priority address port typ …`, RFC 8839 section 5.1.
-fn is_dialable(candidate: &str) -> bool {
-    let mut words = candidate.split(' ').skip(1);
-    let rtp = words.next() == Some("1");
-    let udp = words.next().is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
-    let address = words.nth(1).is_some_and(|address| address.parse::<IpAddr>().is_ok());
-    rtp && udp && address && rtc::ice::candidate::unmarshal_candidate(candidate).is_ok()
 }
 
 /// The mids of each `a=group:BUNDLE` (RFC 9143).
@@ -222,18 +208,26 @@ fn choose(session: &SessionDescription, profile: ProfileLevelId) -> Result<(usiz
         } else if let Some(format) = best_format(section, profile) {
             return Ok((index, format));
         } else {
-            let offered = rtpmaps(section).map(|(_, name)| excerpt(name)).collect::<Vec<_>>().join(" ");
+            let offered = rtpmaps(section)
+                .map(|(_, name)| excerpt(name))
+                .take(MAX_NAMED_CODECS)
+                .collect::<Vec<_>>()
+                .join(" ");
             refusals.push(format!(
                 "a video section with {}",
                 if offered.is_empty() { "no codec" } else { &offered }
             ));
         }
     }
-    let found = if refusals.is_empty() { "no video section".to_owned() } else { refusals.join(", ") };
-    Err(OfferError::NoH264(format!(
-        "found {found}, expected a recvonly or sendrecv video section with H264/90000, packetization-mode=1, \
-         a profile that decodes {profile}"
-    )))
+    let found = if refusals.is_empty() {
+        "no video section".to_owned()
+    } else {
+        refusals[..refusals.len().min(2)].join(", ")
+    };
+    let expected = format!(
+        "a recvonly or sendrecv video section with H264/90000, packetization-mode=1, a profile that decodes {profile}"
+    );
+    Err(OfferError::NoH264 { found, expected })
 }
 
 fn best_format(section: &MediaDescription, stream: ProfileLevelId) -> Option<Format> {
@@ -310,8 +304,8 @@ pub(super) fn property(key: &str) -> Attribute {
     Attribute::new(key.to_owned(), None)
 }
 
-fn unreadable(what: String) -> OfferError {
-    OfferError::Unreadable(what)
+fn unreadable(found: impl Into<String>, expected: impl Into<String>) -> OfferError {
+    OfferError::Unreadable { found: found.into(), expected: expected.into() }
 }
 
 /// The beginning of what a stranger sent, safe to show and short.

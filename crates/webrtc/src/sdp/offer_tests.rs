@@ -43,7 +43,7 @@ fn without_constrained_baseline_the_nearest_profile_serves() {
 #[test]
 fn a_format_in_mode_0_is_passed_over_and_one_that_states_nothing_is_taken() {
     let mode_0 = SAFARI.replace("packetization-mode=1", "packetization-mode=0");
-    assert!(matches!(refusal(&mode_0), OfferError::NoH264(_)));
+    assert!(matches!(refusal(&mode_0), OfferError::NoH264 { .. }));
     let bare = SAFARI.lines().filter(|line| !line.starts_with("a=fmtp:98")).collect::<Vec<_>>().join("\r\n");
     check_format(&bare.replace("640c1f", "f4001f"), 98, Some(99), "42000a");
 }
@@ -57,16 +57,13 @@ fn extensions_keep_the_ids_of_the_offer() {
 }
 
 #[test]
-fn the_reduced_offer_has_one_section_and_only_candidates_that_can_be_dialled() {
+fn the_reduced_offer_has_one_section_and_no_address_to_send_to() {
     let reduced = parse(FIREFOX).reduced();
     assert_eq!(reduced.media_descriptions.len(), 1);
     let section = &reduced.media_descriptions[0];
     assert_eq!(section.media_name.formats, ["126", "127"]);
     assert_ne!(section.media_name.port.value, 0, "bundle-only is not rejected");
-    let candidates: Vec<_> =
-        section.attributes.iter().filter(|attribute| attribute.key == "candidate").collect();
-    assert_eq!(candidates.len(), 1, "{candidates:?}");
-    assert!(candidates[0].value.as_deref().unwrap().contains("198.51.100.7"));
+    assert!(FIREFOX.contains("a=candidate") && !section.has_attribute("candidate"));
     assert_eq!(value(section, "ice-ufrag"), Some("5d1c2b3a"));
     assert!(value(section, "fingerprint").unwrap().starts_with("sha-256 9C:0E"), "from the session level");
 }
@@ -78,13 +75,24 @@ fn the_viewer_begins_the_handshake_unless_it_waits_for_us() {
 }
 
 #[test]
-fn more_than_32_candidates_are_not_handed_on() {
-    let many: String =
-        (0..100).map(|i| format!("a=candidate:{i} 1 udp 1 192.0.2.1 {} typ host\r\n", 1000 + i)).collect();
-    let reduced = parse(&(CHROMIUM.to_owned() + &many)).reduced();
-    let candidates =
-        reduced.media_descriptions[0].attributes.iter().filter(|attribute| attribute.key == "candidate");
-    assert_eq!(candidates.count(), 32);
+fn an_offer_that_is_dear_to_read_is_refused_at_once_and_in_few_words() {
+    let formats = CHROMIUM.replacen(
+        "m=video 9 UDP/TLS/RTP/SAVPF",
+        &format!("m=video 9 UDP/TLS/RTP/SAVPF{}", " 9".repeat(13_000)),
+        1,
+    );
+    let attributes = CHROMIUM.to_owned() + &"a=rtpmap:1 x\r\n".repeat(2_000);
+    let names: String = (0..60).map(|i| format!("a=rtpmap:{i} \u{1}{}/90000\r\n", "n".repeat(500))).collect();
+    let list: String = (0..60).map(|i| format!(" {i}")).collect();
+    let codecs = format!(
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF{list}\r\na=mid:0\r\n{names}"
+    );
+    for text in [formats, attributes, codecs] {
+        let begun = std::time::Instant::now();
+        let error = Offer::parse(&text, ProfileLevelId::constrained_baseline(40)).err().unwrap().to_string();
+        assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
+        assert!(error.len() < 1_000, "{} bytes: {}", error.len(), &error[..200]);
+    }
 }
 
 /// Answers as the core would, which has one candidate.
@@ -141,23 +149,31 @@ fn a_section_whose_transport_we_need_is_answered_inactive() {
 #[test]
 fn an_offer_without_h264_says_what_it_has() {
     let error = refusal(&CHROMIUM.replace("H264", "H263"));
-    assert!(matches!(&error, OfferError::NoH264(_)), "{error}");
+    assert!(matches!(&error, OfferError::NoH264 { .. }), "{error}");
     assert!(error.to_string().contains("VP8/90000"), "{error}");
     for direction in ["sendonly", "inactive"] {
         assert!(matches!(
             refusal(&CHROMIUM.replace("a=recvonly", &format!("a={direction}"))),
-            OfferError::NoH264(_)
+            OfferError::NoH264 { .. }
         ));
     }
 }
 
 #[test]
 fn rubbish_is_refused_with_what_was_found() {
+    let found = |found: &str| OfferError::Unreadable {
+        found: found.to_owned(),
+        expected: "an SDP offer to receive one video".to_owned(),
+    };
+    assert_eq!(refusal("v=0"), found("\"v=0\""), "no word of the library's");
     let html = refusal("<html>\u{1b}[31mhello</html>").to_string();
     assert!(html.contains("hello") && !html.contains('\u{1b}'), "{html}");
     for rubbish in ["", "{}", "v=0", "v=0\r\n", "\0\0\0\0"] {
         let error = refusal(rubbish);
-        assert!(matches!(error, OfferError::Unreadable(_) | OfferError::NoH264(_)), "{rubbish:?}: {error}");
+        assert!(
+            matches!(error, OfferError::Unreadable { .. } | OfferError::NoH264 { .. }),
+            "{rubbish:?}: {error}"
+        );
     }
     for missing in ["a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=mid"] {
         let without: String = CHROMIUM
@@ -165,18 +181,18 @@ fn rubbish_is_refused_with_what_was_found() {
             .filter(|line| !line.starts_with(missing))
             .map(|line| format!("{line}\r\n"))
             .collect();
-        assert!(matches!(refusal(&without), OfferError::Unreadable(_)), "{missing}");
+        assert!(matches!(refusal(&without), OfferError::Unreadable { .. }), "{missing}");
     }
 }
 
 #[test]
 fn oversized_offers_are_refused() {
     let long = format!("{CHROMIUM}a=x:{}\r\n", "x".repeat(MAX_BYTES));
-    assert!(matches!(refusal(&long), OfferError::Unreadable(_)));
+    assert!(matches!(refusal(&long), OfferError::Unreadable { .. }));
     let section = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\n";
     assert!(matches!(
         refusal(&format!("{CHROMIUM}{}", section.repeat(MAX_SECTIONS))),
-        OfferError::Unreadable(_)
+        OfferError::Unreadable { .. }
     ));
 }
 

@@ -189,7 +189,7 @@ impl Viewer {
 
     pub async fn watch(peers: &Peers, source: &Arc<Source>) -> Result<(Self, Answer), OfferError> {
         let viewer = Self::new().await;
-        match peers.answer(source, &viewer.offer).await {
+        match peers.answer(source, &viewer.offer, std::net::Ipv4Addr::LOCALHOST.into()).await {
             Ok(answer) => {
                 viewer.accept(&answer.sdp).await;
                 Ok((viewer, answer))

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use axum::body::{Body, to_bytes};
+use axum::extract::Path;
 use axum::routing::{any, get};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -25,6 +26,12 @@ fn server(bound: &str, auth: Auth) -> Router {
         .route("/api/v1/walls/{name}/layout", any(whoami))
         .route("/api/v1/cameras/{name}/push", any(whoami))
         .route("/src", get(whoami))
+        .route(
+            "/nope/{name}",
+            any(|Path(name): Path<String>| async move {
+                Problem::new(StatusCode::NOT_FOUND, format!("the name {name:?}"), "the name of a wall")
+            }),
+        )
         .route("/livez", any(whoami));
     guard.protect(router)
 }
@@ -314,4 +321,63 @@ fn every_answer_has_the_security_headers() {
         !headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors"),
         "displays are embedded"
     );
+}
+
+/// As Chromium sends it when somebody enters an address; as its `fetch` does; and some programs.
+const NAVIGATION: &str = "accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8";
+const PROGRAMS: [&str; 6] = [
+    "accept: */*",
+    "accept: application/json",
+    "accept: application/json, text/html",
+    "accept: application/problem+json, text/html;q=0.9",
+    "accept: text/html;q=0",
+    "x-nothing: at all",
+];
+
+#[test]
+fn a_browser_that_navigates_gets_a_page_for_an_error_and_a_program_gets_json() {
+    for (auth, target, status, words) in [
+        (
+            Auth::Open,
+            "/nope/wall\nhost: localhost",
+            404,
+            "Found the name &quot;wall&quot;, expected the name",
+        ),
+        (tokens(), "/wall/wall\nhost: localhost", 401, "Found no token, expected one with the role view"),
+        (tokens(), "/wall/wall?token=geheim\nhost: localhost", 401, "Found an unknown token"),
+        (Auth::Open, "/\nhost: evil.example", 403, "Found the Host evil.example, expected localhost"),
+    ] {
+        let (headers, page) = check(LAN, auth.clone(), &format!("GET {target}\n{NAVIGATION}"), status);
+        assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'self';"));
+        assert_eq!(headers.contains_key("www-authenticate"), status == 401);
+        assert!(page.contains(words), "{page}");
+        assert!(page.contains(r#"<meta http-equiv="refresh" content="15">"#), "it does not recover: {page}");
+        assert!(!page.contains("{{") && !page.contains("geheim"), "{page}");
+        for program in PROGRAMS {
+            let (headers, body) = check(LAN, auth.clone(), &format!("GET {target}\n{program}"), status);
+            assert_eq!(headers["content-type"], "application/problem+json", "{program}");
+            assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["status"], status, "{program}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_error_is_not_touched_by_a_navigation() {
+    let (_, body) = check(LAN, Auth::Open, &format!("GET /wall/wall\nhost: localhost\n{NAVIGATION}"), 200);
+    assert_eq!(body, "/wall/wall by anybody");
+    check(LAN, Auth::Open, &format!("HEAD /nope/wall\nhost: localhost\n{NAVIGATION}"), 404);
+}
+
+#[test]
+fn a_name_on_an_error_page_is_words_and_nothing_else() {
+    let name = "%3Cscript%20src=%22//evil.example%22%3E%3C/script%3E%22'%26{{title}}";
+    let name = name.replace('/', "%2F");
+    let (_, page) = check(LAN, Auth::Open, &format!("GET /nope/{name}\nhost: localhost\n{NAVIGATION}"), 404);
+    assert!(page.contains("&lt;script src=\\&quot;//evil.example"), "{page}");
+    assert!(page.contains("{{title}}"), "what a stranger wrote is a placeholder: {page}");
+    let tags = |text: &str| text.matches('<').count();
+    let (_, plain) = check(LAN, Auth::Open, &format!("GET /nope/wall\nhost: localhost\n{NAVIGATION}"), 404);
+    assert_eq!(tags(&page), tags(&plain), "{page}");
 }
