@@ -221,6 +221,34 @@ fn wrong_types_say_what_stands_there() {
 }
 
 #[test]
+fn a_key_without_a_value_is_named_in_block_style_and_hidden_inside_braces() {
+    const CAMERA: &str =
+        "found nothing, expected a URL, such as rtsp://192.168.8.102/main, or a mapping with `source`";
+    const TORN: &str =
+        "found a key without a value, expected `key: value` (inside `{ }`, a text with `,` needs quotes)";
+    check("cameras:\n  d:\n", &[&format!("2:3 cameras.d: {CAMERA}")]);
+    check(
+        "\u{feff}cameras:\r\n  left: { source: rtsp://a/ }\r\n  ü :\r\n  '${x}' : # later\r\n  d:",
+        &[
+            &format!("3:3 cameras.ü: {CAMERA}"),
+            "3:3 cameras.ü: found the name ü, expected 1 to 64 of A-Z a-z 0-9 space _ . -, and not only dots",
+            &format!("4:3 cameras.${{x}}: {CAMERA}"),
+            "4:3 cameras.${x}: found the name ${x}, expected 1 to 64 of A-Z a-z 0-9 space _ . -, and not only dots",
+            &format!("5:3 cameras.d: {CAMERA}"),
+        ],
+    );
+    check(
+        "cameras:\n  left: rtsp://a/\n  right:\nwalls:\n  wall:\n    tiles: [left, right]\n    siez:\n",
+        &[
+            &format!("3:3 cameras.right: {CAMERA}"),
+            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, layout, tiles, fit; did you mean size?",
+        ],
+    );
+    // A text with a comma.
+    check("cameras: { left: rtsp://a/1,geheim }", &[&format!("1:29 cameras: {TORN}")]);
+}
+
+#[test]
 fn a_name_used_twice_is_found_among_walls_cameras_and_both() {
     check(
         "cameras: { left: rtsp://a/, 1: rtsp://b/, left: rtsp://c/, 1: rtsp://d/ }\n",

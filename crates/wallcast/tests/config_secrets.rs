@@ -94,6 +94,9 @@ fn broken_lines_with_secrets_are_not_repeated() {
         "cameras: { left: rtsp://u:x,hunter2geheim,y@host/ }\nwalls: { wall: { tiles: [nobody] } }",
         "cameras: { left: { source: rtsp://u:x,hunter2geheim,y@host/ } }",
         "cameras: { a: rtsp://a/ }\nauth: { tokens: [{ name: n, token: x,hunter2geheim,hunter2geheim, roles: [view] }] }",
+        "cameras:\n  a: &a { source: rtsp://u:x,hunter2geheim,y@host/ }\n  b:\n    <<: *a\n    transport: udp\n",
+        "cameras: [{ a: x,hunter2geheim }, [x: y,hunter2geheim], b: c,hunter2geheim]",
+        "cameras:\n  a: {\n    source: rtsp://u:x,\n    hunter2geheim,\n    y@host/ }\n",
         "cameras: { a: !hunter2geheim rtsp://a/ }",
         "cameras: { a: *hunter2geheim }",
     ] {

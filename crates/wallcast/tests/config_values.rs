@@ -236,6 +236,11 @@ fn an_open_listener_is_a_warning_at_every_start() {
 #[test]
 fn files_from_windows_and_letters_beyond_ascii_keep_their_places() {
     good("\u{feff}cameras:\r\n  a: rtsp://a/\r\nwalls:\r\n  wall: { size: 640x360 }\r\n");
+    let config = good(
+        "\u{feff}cameras: { a: rtsp://a/ }\nauth: { tokens: [{ name: n, token: 0x1F, roles: [view] }] }",
+    );
+    let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
+    assert_eq!(tokens[0].secret(), "0x1F");
     let yaml = "# Übersicht äöü\r\ncameras: { a: rtsp://ä/ }\r\nwalls: { 'w': { fps: ${KIOSK_TOKEN} }, 'x': { fps: ü } }\r\n";
     let problems = config::parse_with("wall.yaml", yaml, &Overrides::default(), &environment).unwrap_err();
     let places: Vec<_> = problems.list().iter().map(|problem| (problem.line, problem.column)).collect();

@@ -30,11 +30,12 @@ pub(super) fn read(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cam
         if !named_well {
             findings.problem(&field.placed(at), format!("the name {}", shown(name)), scalars::NAME);
         }
+        let field = if field.is_nothing() { field.placed(at) } else { field };
         let camera = camera(name, &field, findings);
         cameras.names.push((name.to_owned(), at));
         cameras.good.extend(camera.filter(|_| named_well));
     }
-    // Names without values are reported and gone; with none left, nobody knows the cameras.
+    // Names that may be half a value are reported and gone; with none left, nobody knows the cameras.
     (!cameras.names.is_empty()).then_some(cameras)
 }
 
@@ -43,6 +44,10 @@ fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<
     if field.is_text() {
         let source = source(field, findings)?;
         return Some(CameraEntry { name, source, transport: Transport::default(), substream: None });
+    }
+    if field.is_nothing() {
+        findings.problem(field, "nothing", format!("{EXPECTED_URL}, or a mapping with `source`"));
+        return None;
     }
     let fields = findings.mapping(field, &["source", "substream", "transport"])?;
     let source = match fields.get("source") {

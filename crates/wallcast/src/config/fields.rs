@@ -154,8 +154,8 @@ impl<'e> Findings<'e> {
         for (i, entry) in entries.iter().enumerate() {
             if known.contains(&entry.key.as_str()) {
                 self.refuse_second(field, &entries[..i], entry);
-            } else if entry.is_bare() {
-                self.refuse_bare(field, entry);
+            } else if entry.is_torn() {
+                self.refuse_torn(field, entry);
             } else {
                 self.refuse_unknown(field, entry, known);
                 self.refuse_second(field, &entries[..i], entry);
@@ -174,14 +174,14 @@ impl<'e> Findings<'e> {
     }
 
     /// `{ token: abc,def }` makes a key of `def`, which is not shown therefore.
-    fn refuse_bare(&mut self, field: &Field<'_>, entry: &Entry) {
+    fn refuse_torn(&mut self, field: &Field<'_>, entry: &Entry) {
         let expected = "`key: value` (inside `{ }`, a text with `,` needs quotes)";
         self.problem_at(entry.at, field.path.clone(), "a key without a value", expected);
     }
 
     /// A mapping from names that the author chose. The field of each has the place of its value; the second `At` is
-    /// the name's own. A name that stands twice is reported here and comes once; one without a value is reported and
-    /// does not come, unless `may_be_bare`.
+    /// the name's own. A name that stands twice is reported here and comes once; one that is half a value is reported
+    /// and does not come, unless `may_be_bare`.
     pub(super) fn named<'n>(
         &mut self,
         field: &Field<'n>,
@@ -194,8 +194,8 @@ impl<'e> Findings<'e> {
         };
         let mut named: Vec<(&str, At, Field<'n>)> = Vec::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
-            if entry.is_bare() && !may_be_bare {
-                self.refuse_bare(field, entry);
+            if entry.is_torn() && !may_be_bare {
+                self.refuse_torn(field, entry);
             } else if !self.refuse_second(field, &entries[..i], entry) {
                 let path = join(&field.path, &shown(&entry.key));
                 named.push((

@@ -42,6 +42,9 @@ pub(super) enum Value {
 pub(super) struct Entry {
     pub(super) at: At,
     pub(super) key: String,
+    /// It stands on a line of its own as `key:`, so that it is meant as a key. Inside `{ }` it may be half a value:
+    /// `{ token: abc,def }` has the key `def`.
+    pub(super) in_block: bool,
     pub(super) value: Node,
 }
 
@@ -53,11 +56,12 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     if text.len() > MAX_BYTES {
         return Err(Broken::new(At::default(), format!("{} bytes", text.len()), "at most 1 MiB").into());
     }
-    let masked = env::mask(text)?;
+    // Places are counted behind the mark that some editors put first.
+    let masked = env::mask(text.strip_prefix('\u{feff}').unwrap_or(text))?;
     // `LastWins` streams every pair to the visitor, the same key twice included. It would collapse keys that are
     // whole numbers, though, and those are good camera names: the strict second reading tells when that happened.
     let spanned: Spanned<Loose> = read(&masked, DuplicateKeyPolicy::LastWins)?;
-    let root = spanned.into_node(&masked);
+    let root = spanned.into_node(&masked, false);
     match read::<serde::de::IgnoredAny>(&masked, DuplicateKeyPolicy::Error) {
         Err(broken) if broken.is_duplicate_key && !root.has_duplicate_key() => Err(broken.into()),
         _ => Ok(root),
@@ -87,8 +91,9 @@ fn read<T: serde::de::DeserializeOwned>(text: &str, duplicates: DuplicateKeyPoli
 }
 
 impl Entry {
-    pub(super) fn is_bare(&self) -> bool {
-        matches!(self.value.value, Value::Nothing)
+    /// A key without a value that may be half a value itself, and is not to be shown.
+    pub(super) fn is_torn(&self) -> bool {
+        !self.in_block && matches!(self.value.value, Value::Nothing)
     }
 }
 
@@ -121,24 +126,31 @@ enum Loose {
 }
 
 trait IntoNode {
-    fn into_node(self, text: &str) -> Node;
+    /// `in_flow`: inside `{ }` or `[ ]`.
+    fn into_node(self, text: &str, in_flow: bool) -> Node;
 }
 
 impl IntoNode for Spanned<Loose> {
-    fn into_node(self, text: &str) -> Node {
+    fn into_node(self, text: &str, in_flow: bool) -> Node {
+        let in_flow = in_flow || from(self.defined, text).is_none_or(|text| text.starts_with(['{', '[']));
         let value = match self.value {
             Loose::Nothing => Value::Nothing,
             Loose::Text(text) => Value::Scalar(text),
             // `token: 0042` is meant as it is spelled.
             Loose::Inferred(number) => Value::Scalar(spelling(self.defined, text).unwrap_or(number)),
-            Loose::List(items) => Value::List(items.into_iter().map(|item| item.into_node(text)).collect()),
+            Loose::List(items) => {
+                Value::List(items.into_iter().map(|item| item.into_node(text, in_flow)).collect())
+            }
             Loose::Map(pairs) => Value::Map(
                 pairs
                     .into_iter()
                     .map(|(key, value)| Entry {
                         at: key.referenced.into(),
+                        // `<<` brings keys from elsewhere, but a torn one is followed by `,` or `}`.
+                        in_block: !in_flow
+                            && after(key.defined, text).is_some_and(|text| text.starts_with(':')),
                         key: env::unmask(&key.value),
-                        value: value.into_node(text),
+                        value: value.into_node(text, in_flow),
                     })
                     .collect(),
             ),
@@ -148,10 +160,20 @@ impl IntoNode for Spanned<Loose> {
 }
 
 fn spelling(location: Location, text: &str) -> Option<String> {
-    let start = usize::try_from(location.span().byte_offset()?).ok()?;
     let length = usize::try_from(location.span().byte_len()?).ok()?;
-    let spelled = text.get(start..start.checked_add(length)?)?.trim();
+    let spelled = from(location, text)?.get(..length)?.trim();
     (!spelled.is_empty()).then(|| spelled.to_owned())
+}
+
+/// `text` from where the value begins.
+fn from(location: Location, text: &str) -> Option<&str> {
+    text.get(usize::try_from(location.span().byte_offset()?).ok()?..)
+}
+
+/// `text` behind the value.
+fn after(location: Location, text: &str) -> Option<&str> {
+    let length = usize::try_from(location.span().byte_len()?).ok()?;
+    from(location, text)?.get(length..).map(str::trim_start)
 }
 
 impl<'de> Deserialize<'de> for Loose {
