@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Overrides, is_safe_to_show, parse_address};
+use crate::config::{Overrides, Preset, is_safe_to_show, parse_address};
 
 /// Many cameras, one picture, any browser.
 #[derive(Parser)]
@@ -31,7 +31,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Show cameras: some URLs as a grid, or what a configuration file says
+    /// Show cameras: some URLs on one wall, or what a configuration file says
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Four simulated cameras over real RTSP on loopback, and the wall that shows them
@@ -47,7 +47,7 @@ pub enum Command {
 #[derive(Args)]
 #[command(group = ArgGroup::new("cameras").args(["urls", "config"]).required(true))]
 pub struct RunArgs {
-    /// Cameras: rtsp://[user:password@]host[:port]/path. Named cam1, cam2, … and shown as a grid, on the wall `wall`.
+    /// Cameras: rtsp://[user:password@]host[:port]/path. Named cam1, cam2, … and shown on one wall, `wall`.
     ///
     /// A password on a command line can be read by other users of this computer (`ps`); a configuration file with
     /// `${NAME}` keeps it to itself.
@@ -59,6 +59,12 @@ pub struct RunArgs {
     /// How RTP travels from the cameras given as URLs
     #[arg(long, value_enum, default_value_t, conflicts_with = "config")]
     pub transport: TransportArg,
+    /// How the cameras given as URLs are arranged
+    #[arg(long, value_enum, default_value_t, conflicts_with = "config")]
+    pub layout: LayoutArg,
+    /// How a picture of another shape fills its tile, for cameras given as URLs
+    #[arg(long, value_enum, default_value_t, conflicts_with = "config")]
+    pub fit: FitArg,
     /// Where to listen.
     #[command(flatten)]
     pub listen: ListenArgs,
@@ -108,6 +114,28 @@ pub enum TransportArg {
     Udp,
 }
 
+/// `--layout`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LayoutArg {
+    /// As many equal cells as there are cameras
+    #[default]
+    Grid,
+    /// Up to four cameras: a quarter | a half over a half | a quarter
+    Columns,
+}
+
+/// `--fit`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FitArg {
+    /// All of the picture, with black bars
+    #[default]
+    Contain,
+    /// All of the tile, with the picture cut off at two sides
+    Cover,
+    /// All of both, with the picture's shape changed
+    Stretch,
+}
+
 /// `--auth`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AuthArg {
@@ -130,6 +158,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   wallcast run rtsp://192.168.8.101/live 'rtsp://user:password@192.168.8.102/live?channel=1'
   wallcast run --transport udp rtsp://192.168.8.101/live
+  wallcast run --layout columns --fit cover rtsp://192.168.8.101/live rtsp://192.168.8.102/live
   wallcast run --listen 0.0.0.0:8081 --auth none rtsp://192.168.8.101/live
   wallcast run --config wall.yaml --rtsp-listen none";
 
@@ -181,6 +210,25 @@ impl From<TransportArg> for wallcast_ingest::Transport {
         match transport {
             TransportArg::Tcp => wallcast_ingest::Transport::Tcp,
             TransportArg::Udp => wallcast_ingest::Transport::Udp,
+        }
+    }
+}
+
+impl From<LayoutArg> for Preset {
+    fn from(layout: LayoutArg) -> Self {
+        match layout {
+            LayoutArg::Grid => Preset::Grid,
+            LayoutArg::Columns => Preset::Columns,
+        }
+    }
+}
+
+impl From<FitArg> for wallcast_compositor::Fit {
+    fn from(fit: FitArg) -> Self {
+        match fit {
+            FitArg::Contain => wallcast_compositor::Fit::Contain,
+            FitArg::Cover => wallcast_compositor::Fit::Cover,
+            FitArg::Stretch => wallcast_compositor::Fit::Stretch,
         }
     }
 }

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use wallcast_compositor::{Bitrate, CanvasSize, FrameRate, Layout};
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout};
 use wallcast_ingest::{SourceUrl, Transport};
 
 use self::cameras::Cameras;
@@ -220,7 +220,7 @@ fn of_file(root: &Field<'_>, flags: &Overrides, findings: &mut Findings<'_>) -> 
             walls::read(&field, known.as_ref().unwrap_or(&Cameras::default()), findings)
         }
         (None, Some(field), Some(known)) => {
-            walls::default(Preset::default(), field, known, findings).map(|wall| vec![wall])
+            walls::default(Preset::default(), Fit::default(), field, known, findings).map(|wall| vec![wall])
         }
         (None, _, _) => None,
     };

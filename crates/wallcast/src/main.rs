@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use wallcast::cli::{Cli, Command, RunArgs};
-use wallcast::config::{self, Config, Overrides, Preset, Problems};
+use wallcast::config::{self, Config, Overrides, Problems};
 use wallcast::demo::Demo;
 use wallcast::{app, logging};
 
@@ -44,7 +44,9 @@ fn read(args: &RunArgs) -> Result<Config, Problems> {
     let flags = args.listen.overrides();
     match &args.config {
         Some(file) => config::load(file, &flags),
-        None => Config::from_urls(&args.urls, args.transport.into(), Preset::Grid, &flags),
+        None => {
+            Config::from_urls(&args.urls, args.transport.into(), args.layout.into(), args.fit.into(), &flags)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use wallcast::config::{self, Overrides, Preset};
+use wallcast_compositor::Fit;
 use wallcast_ingest::Transport;
 
 fn environment(name: &str) -> Option<String> {
@@ -551,7 +552,13 @@ fn flags_go_before_keys_and_are_blamed_for_what_they_do() {
     let flags = Overrides { listen: address, rtsp_listen: Some(None), ..Overrides::default() };
     let open = format!("--listen: {OPEN}");
     let of_file = config::parse_with("wall.yaml", yaml, &flags, &environment).unwrap_err();
-    let of_urls = config::Config::from_urls(&["rtsp://a/".to_owned()], Transport::Tcp, Preset::Grid, &flags);
+    let of_urls = config::Config::from_urls(
+        &["rtsp://a/".to_owned()],
+        Transport::Tcp,
+        Preset::Grid,
+        Fit::Contain,
+        &flags,
+    );
     for problems in [of_file, of_urls.unwrap_err(), wallcast::demo::Demo::plan(&flags).err().unwrap()] {
         let problems: Vec<String> = problems.list().iter().map(ToString::to_string).collect();
         assert_eq!(problems, [open.as_str()]);
@@ -570,9 +577,10 @@ fn flags_go_before_keys_and_are_blamed_for_what_they_do() {
 #[test]
 fn urls_of_a_command_line_are_counted_and_not_shown() {
     let urls = ["rtsp://a/", "http://u:geheim@b/", "geheim"].map(str::to_owned);
-    let problems = config::Config::from_urls(&urls, Transport::Tcp, Preset::Grid, &Overrides::default())
-        .unwrap_err()
-        .to_string();
+    let problems =
+        config::Config::from_urls(&urls, Transport::Tcp, Preset::Grid, Fit::Contain, &Overrides::default())
+            .unwrap_err()
+            .to_string();
     assert_eq!(
         problems,
         "\
@@ -580,7 +588,10 @@ command line  URL 2: found the scheme http, expected rtsp (others come later)
 command line  URL 3: found a host without `rtsp://` before it, expected an address like rtsp://10.0.0.1/…
 2 problems in command line"
     );
-    assert!(config::Config::from_urls(&[], Transport::Tcp, Preset::Grid, &Overrides::default()).is_err());
+    assert!(
+        config::Config::from_urls(&[], Transport::Tcp, Preset::Grid, Fit::Contain, &Overrides::default())
+            .is_err()
+    );
 }
 
 #[test]
@@ -594,7 +605,13 @@ fn what_is_no_url_on_a_command_line_is_told_what_was_probably_meant() {
     let (file, secret) = (file.to_str().unwrap(), secret.to_str().unwrap());
     let say = |argument: &str| {
         let urls = [argument.to_owned()];
-        let problems = config::Config::from_urls(&urls, Transport::Tcp, Preset::Grid, &Overrides::default());
+        let problems = config::Config::from_urls(
+            &urls,
+            Transport::Tcp,
+            Preset::Grid,
+            Fit::Contain,
+            &Overrides::default(),
+        );
         problems.unwrap_err().list()[0].to_string()
     };
     let check =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
 use wallcast::config::{self, Config, Encoder, Overrides, Preset};
-use wallcast_compositor::Fit;
+use wallcast_compositor::{CanvasSize, Fit, Layout};
 use wallcast_ingest::{SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
@@ -211,7 +211,7 @@ fn a_password_from_the_environment_is_taken_as_it_is() {
 fn urls_become_cameras_in_their_order_and_one_wall() {
     let urls = ["rtsp://a/", "rtsp://u:geheim@b/"].map(str::to_owned);
     let flags = Overrides { rtsp_listen: Some(None), ..Overrides::default() };
-    let config = Config::from_urls(&urls, Transport::Udp, Preset::Grid, &flags).unwrap();
+    let config = Config::from_urls(&urls, Transport::Udp, Preset::Grid, Fit::Contain, &flags).unwrap();
     let names: Vec<&str> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
     assert_eq!(names, ["cam1", "cam2"]);
     assert!(config.cameras.iter().all(|camera| camera.transport == Transport::Udp));
@@ -220,6 +220,30 @@ fn urls_become_cameras_in_their_order_and_one_wall() {
     assert_eq!(
         (config.listen, config.rtsp.listen),
         ("127.0.0.1:8081".parse::<std::net::SocketAddr>().unwrap(), None)
+    );
+}
+
+#[test]
+fn urls_are_arranged_as_the_command_line_says() {
+    let urls = ["rtsp://a/", "rtsp://b/"].map(str::to_owned);
+    let wall = |preset, fit| {
+        let config = Config::from_urls(&urls, Transport::Tcp, preset, fit, &Overrides::default()).unwrap();
+        config.walls.into_iter().next().unwrap().layout
+    };
+    for fit in [Fit::Contain, Fit::Cover, Fit::Stretch] {
+        let (grid, columns) = (wall(Preset::Grid, fit), wall(Preset::Columns, fit));
+        assert_eq!(
+            grid.placements(),
+            Layout::grid(CanvasSize::FULL_HD, 2).unwrap().with_fit(fit).placements()
+        );
+        assert_eq!(columns.placements(), Layout::columns(CanvasSize::FULL_HD).with_fit(fit).placements());
+    }
+    let five = ["rtsp://a/"; 5].map(str::to_owned);
+    let problems =
+        Config::from_urls(&five, Transport::Tcp, Preset::Columns, Fit::Contain, &Overrides::default());
+    assert_eq!(
+        problems.unwrap_err().list()[0].to_string(),
+        "URLs: found 5 tiles, expected at most 4, the cells of the layout columns"
     );
 }
 

@@ -34,6 +34,23 @@ fn urls_and_flags_are_read() {
 }
 
 #[test]
+fn layout_and_fit_of_urls_can_be_chosen_by_the_words_of_the_file() {
+    let chosen = |flags: &str| {
+        let Command::Run(run) = run(&format!("run {flags} rtsp://a/")).unwrap().command else {
+            panic!("run")
+        };
+        (Preset::from(run.layout).as_str(), wallcast_compositor::Fit::from(run.fit).as_str())
+    };
+    assert_eq!(chosen(""), ("grid", "contain"));
+    for layout in Preset::ALL.map(Preset::as_str) {
+        for fit in ["contain", "cover", "stretch"] {
+            assert_eq!(chosen(&format!("--layout {layout} --fit {fit}")), (layout, fit));
+        }
+    }
+    assert!(refused("run --layout mosaic rtsp://a/").contains("grid, columns"));
+}
+
+#[test]
 fn run_without_anything_to_run_says_what_is_missing() {
     let text = refused("run");
     assert!(text.contains("were not provided:\n  <URL|--config <FILE>>"), "{text}");
@@ -48,7 +65,9 @@ fn urls_without_a_command_are_told_of_run() {
 #[test]
 fn urls_and_a_file_exclude_each_other() {
     assert!(refused("run --config wall.yaml rtsp://a/").contains("cannot be used with"));
-    assert!(refused("run --config wall.yaml --transport udp").contains("cannot be used with"));
+    for flag in ["--transport udp", "--layout columns", "--fit cover"] {
+        assert!(refused(&format!("run --config wall.yaml {flag}")).contains("cannot be used with"), "{flag}");
+    }
 }
 
 #[test]

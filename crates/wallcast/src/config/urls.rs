@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use wallcast_compositor::Fit;
 use wallcast_ingest::{SourceUrl, Transport};
 
 use super::cameras::{self, Cameras};
@@ -16,7 +17,7 @@ use super::{CameraEntry, Config, Overrides, Preset, Problems, assemble, server, 
 const ORIGIN: &str = "command line";
 
 impl Config {
-    /// Cameras `cam1`, `cam2`, … from `urls` and one wall with all of them.
+    /// Cameras `cam1`, `cam2`, … from `urls` and one wall with all of them, arranged by `preset`.
     ///
     /// # Errors
     /// Everything that is wrong; URLs are counted, not shown: they may carry passwords.
@@ -24,6 +25,7 @@ impl Config {
         urls: &[String],
         transport: Transport,
         preset: Preset,
+        fit: Fit,
         flags: &Overrides,
     ) -> Result<Config, Problems> {
         let nothing = |_: &str| None;
@@ -48,7 +50,7 @@ impl Config {
             }));
         }
         let server = server::read(None, flags, &mut findings);
-        let wall = walls::default(preset, &Field::outside(""), &cameras, &mut findings);
+        let wall = walls::default(preset, fit, &Field::outside("URLs"), &cameras, &mut findings);
         let config = server.zip(wall).map(|(server, wall)| assemble(server, cameras.good, vec![wall]));
         findings.conclude(ORIGIN, config)
     }

@@ -46,6 +46,7 @@ pub(super) fn read(
 /// The wall of a configuration without `walls`: every camera, by `preset`. `field` is where the cameras stand.
 pub(super) fn default(
     preset: Preset,
+    fit: Fit,
     field: &Field<'_>,
     cameras: &Cameras,
     findings: &mut Findings<'_>,
@@ -60,7 +61,7 @@ pub(super) fn default(
     }
     let size = CanvasSize::FULL_HD;
     let tiles: Vec<String> = cameras.names.iter().map(|(name, _)| name.clone()).collect();
-    let layout = arrange(preset, size, tiles.len(), field, findings)?;
+    let layout = arrange(preset, size, tiles.len(), field, findings)?.with_fit(fit);
     Some(WallEntry {
         name: DEFAULT_NAME.to_owned(),
         size,
