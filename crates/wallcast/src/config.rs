@@ -90,12 +90,10 @@ pub struct WallEntry {
     pub fps: FrameRate,
     /// The encoder's target.
     pub bitrate: Bitrate,
-    /// What encodes it.
+    /// What encodes it. There is one, so nothing asks yet.
     pub encoder: Encoder,
     /// How long a tile holds its last frame.
     pub black_after: Duration,
-    /// The layout's name; none for explicit rectangles.
-    pub preset: Option<Preset>,
     /// The tiles' places on a canvas of `size`.
     pub layout: Layout,
     /// The camera of each place, in the same order: each the name of a [`CameraEntry`]. Fewer than places when a
@@ -103,7 +101,7 @@ pub struct WallEntry {
     pub tiles: Vec<String>,
 }
 
-/// What turns a wall's pictures into H.264.
+/// What turns a wall's pictures into H.264, as far as there is a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoder {
     /// Cisco's encoder, linked in.

@@ -46,7 +46,13 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("walls.wall.bitrate", format!("{}M", wall.bitrate.bps() / 1_000_000)),
         ("walls.wall.encoder", wall.encoder.as_str().to_owned()),
         ("walls.wall.black_after", format!("{}s", wall.black_after.as_secs())),
-        ("walls.wall.layout", wall.preset.unwrap().as_str().to_owned()),
+        (
+            "walls.wall.layout",
+            yes(
+                wall.layout.placements() == Layout::grid(wall.size, wall.tiles.len()).unwrap().placements(),
+                "grid",
+            ),
+        ),
         ("walls.wall.tiles", yes(wall.tiles.len() == config.cameras.len(), "every camera")),
         ("walls.wall.fit", wall.layout.placements()[0].fit().as_str().to_owned()),
     ]
@@ -83,8 +89,9 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert_eq!(names, ["left", "gate", "right", "yard"]);
     assert_eq!(config.cameras[0].source.to_string(), "rtsp://192.168.8.101:554/live/left");
     assert_eq!(config.walls[0].tiles, ["left", "yard", "gate", "right"]);
-    assert_eq!(config.walls[0].preset, Some(Preset::Columns));
-    assert_eq!(config.walls[1].preset, None);
+    let columns = Layout::columns(config.walls[0].size);
+    assert_eq!(config.walls[0].layout.placements(), columns.placements());
+    assert_eq!(config.walls[1].layout.placements().len(), 2);
     assert_eq!(config.walls[1].layout.placements()[0].fit(), Fit::Cover);
     let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
     assert_eq!((tokens[0].name(), tokens[0].secret()), ("kiosk", "KIOSK_TOKEN-is-long-enough"));

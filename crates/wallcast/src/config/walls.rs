@@ -69,7 +69,6 @@ pub(super) fn default(
         bitrate: Bitrate::DEFAULT,
         encoder: Encoder::OpenH264,
         black_after: BLACK_AFTER,
-        preset: Some(preset),
         layout,
         tiles,
     })
@@ -105,7 +104,6 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
                 );
             }
             rectangles(&layout, fit.flatten().unwrap_or_default(), size, cameras, findings)
-                .map(|(layout, tiles)| (None, layout, tiles))
         }
         layout => {
             let preset = or_default(layout, Preset::Grid, |field| preset(field, findings));
@@ -120,18 +118,11 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
             };
             preset.zip(tiles).and_then(|(preset, (place, tiles))| {
                 let layout = arrange(preset, canvas, tiles.len(), &place, findings)?;
-                Some((
-                    Some(preset),
-                    match fit.flatten() {
-                        Some(fit) => layout.with_fit(fit),
-                        None => layout,
-                    },
-                    tiles,
-                ))
+                Some((layout.with_fit(fit.flatten().unwrap_or_default()), tiles))
             })
         }
     };
-    let (preset, layout, tiles) = arranged?;
+    let (layout, tiles) = arranged?;
     fit?;
     Some(WallEntry {
         name: name.to_owned(),
@@ -140,7 +131,6 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
         bitrate: bitrate?,
         encoder: encoder?,
         black_after: black_after?,
-        preset,
         layout,
         tiles,
     })
