@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// An error answer, to be returned from a handler.
 #[derive(Clone, Debug)]
@@ -13,27 +13,13 @@ pub struct Problem {
     status: StatusCode,
     found: String,
     expected: String,
-    problems: Vec<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     /// `status` because of what was `found` instead of what was `expected`; both are parts of a sentence.
     pub fn new(status: StatusCode, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Problem {
-            status,
-            found: found.into(),
-            expected: expected.into(),
-            problems: Vec::new(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// Everything that is wrong, one sentence each, where it is more than one thing.
-    #[must_use]
-    pub fn problems(mut self, problems: impl IntoIterator<Item = String>) -> Self {
-        self.problems.extend(problems);
-        self
+        Problem { status, found: found.into(), expected: expected.into(), headers: Vec::new() }
     }
 
     /// Adds a header to the answer.
@@ -57,8 +43,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Problem { status, found, expected, problems, headers } = self;
-        let mut body = json!({
+        let Problem { status, found, expected, headers } = self;
+        let body = json!({
             // The status says it all; "about:blank" is RFC 9457's word for that.
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or("Error"),
@@ -67,9 +53,6 @@ impl IntoResponse for Problem {
             "found": found,
             "expected": expected,
         });
-        if !problems.is_empty() {
-            body["problems"] = Value::from(problems);
-        }
         let mut response = (status, body.to_string()).into_response();
         let all = response.headers_mut();
         all.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
