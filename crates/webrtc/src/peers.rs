@@ -90,7 +90,7 @@ impl Peers {
     pub async fn answer(&self, source: &Arc<Source>, offer: &str) -> Result<Answer, OfferError> {
         let offer = Offer::parse(offer, source.profile())?;
         let id = SessionId::new().map_err(|error| OfferError::Internal(format!("no randomness: {error}")))?;
-        let peer = Arc::new(Peer::new(id, source, self.closing.child_token()));
+        let peer = Arc::new(Peer::new(id, source, &self.closing));
         let seat = self.admit(id, &peer)?;
         let addresses = host_addresses(&self.config.bind);
         let ice_timeout = self.config.ice_timeout;
