@@ -32,17 +32,20 @@ pub(crate) struct Peer {
     counters: Arc<Counters>,
     /// Cancelled to end the peer.
     pub(crate) closing: CancellationToken,
+    /// Cancelled to end every peer, this one with them.
+    stopping: CancellationToken,
     /// Cancelled once everything of it is freed.
     pub(crate) closed: CancellationToken,
 }
 
 impl Peer {
-    pub(crate) fn new(id: SessionId, source: &Arc<Source>, closing: CancellationToken) -> Self {
+    pub(crate) fn new(id: SessionId, source: &Arc<Source>, stopping: &CancellationToken) -> Self {
         Self {
             id,
             source: Arc::clone(source),
             counters: Arc::new(Counters::new(Instant::now(), SystemTime::now())),
-            closing,
+            closing: stopping.child_token(),
+            stopping: stopping.clone(),
             closed: CancellationToken::new(),
         }
     }
@@ -86,7 +89,10 @@ impl Peer {
         };
         let why = tokio::select! {
             biased;
-            () = self.closing.cancelled() => "closed by us",
+            () = self.closing.cancelled() => match self.stopping.is_cancelled() {
+                true => "the server is stopping",
+                false => "the viewer ended its session",
+            },
             // The connection has to be closed after a panic too: dropping it does not stop its driver.
             ended = AssertUnwindSafe(life).catch_unwind() => ended.unwrap_or("its task panicked"),
         };

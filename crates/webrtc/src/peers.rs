@@ -95,8 +95,8 @@ impl Peers {
         })
     }
 
-    /// Answers the offer of a viewer at `client` (an address, or the network that counts as one client) to watch `source`. The viewer's session begins with it, and is freed when it never
-    /// connects, closes or falls silent.
+    /// Answers the offer of a viewer at `client` (an address, or the network that counts as one client) to watch `source`.
+    /// The viewer's session begins with it, and is freed when it never connects, closes or falls silent.
     pub async fn answer(
         &self,
         source: &Arc<Source>,
@@ -105,7 +105,7 @@ impl Peers {
     ) -> Result<Answer, OfferError> {
         let offer = Offer::parse(offer, source.profile())?;
         let id = SessionId::new().map_err(|error| OfferError::Internal(format!("no randomness: {error}")))?;
-        let peer = Arc::new(Peer::new(id, source, self.closing.child_token()));
+        let peer = Arc::new(Peer::new(id, source, &self.closing));
         let seat = self.admit(id, &peer, client)?;
         let addresses = host_addresses(&self.config.bind);
         let ice_timeout = self.config.ice_timeout;

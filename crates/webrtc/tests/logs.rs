@@ -65,7 +65,17 @@ async fn a_viewer_is_one_line_when_it_comes_and_one_when_it_goes() {
     assert!(lines[2].contains("viewer never connected"), "{lines:?}");
     assert!(lines[2].contains("ICE never started"), "{lines:?}");
     assert_eq!(lines.len(), 3, "{lines:?}");
-    for id in [answer.id, second.id] {
+
+    let (mut deleting, third) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    deleting.frame().await;
+    assert!(peers.close(&third.id).await);
+    let (mut staying, fourth) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    staying.frame().await;
+    peers.stop().await;
+    let lines = log.lines();
+    assert!(lines[4].contains("why=\"the viewer ended its session\""), "{lines:?}");
+    assert!(lines[6].contains("why=\"the server is stopping\""), "{lines:?}");
+    for id in [answer.id, second.id, third.id, fourth.id] {
         assert!(!lines.concat().contains(&id.to_string()), "the right to end a session is in the log");
     }
 }
