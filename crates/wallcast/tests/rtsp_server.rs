@@ -295,6 +295,14 @@ async fn requests_that_cannot_be_served_are_told_why() {
     client.send(b"OPTIONS * RTSP/2.0\r\nCSeq: 77\r\n\r\n").await;
     let version = client.answer().await.unwrap();
     assert_eq!((version.status, version.header("CSeq")), (505, Some("77")));
+    for (required, repeated) in [
+        ("onvif-replay, com.foo.x", "onvif-replay,com.foo.x"),
+        ("a\"b(\u{e9})\tc; d", "abcd"),
+        (&"x".repeat(15 << 10), &"x".repeat(64)),
+    ] {
+        let refused = client.ask("OPTIONS", "/wall", &[&format!("Require: {required}")]).await;
+        assert_eq!((refused.status, refused.header("Unsupported")), (551, Some(repeated)));
+    }
     let options = client.ask("OPTIONS", "/wall", &[]).await;
     assert_eq!(
         options.header("Public"),
