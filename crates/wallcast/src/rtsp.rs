@@ -5,6 +5,7 @@
 
 mod auth;
 mod connection;
+mod inbox;
 mod mount;
 mod packets;
 mod parameter_sets;

@@ -295,6 +295,14 @@ async fn requests_that_cannot_be_served_are_told_why() {
     client.send(b"OPTIONS * RTSP/2.0\r\nCSeq: 77\r\n\r\n").await;
     let version = client.answer().await.unwrap();
     assert_eq!((version.status, version.header("CSeq")), (505, Some("77")));
+    for (required, repeated) in [
+        ("onvif-replay, com.foo.x", "onvif-replay,com.foo.x"),
+        ("a\"b(\u{e9})\tc; d", "abcd"),
+        (&"x".repeat(15 << 10), &"x".repeat(64)),
+    ] {
+        let refused = client.ask("OPTIONS", "/wall", &[&format!("Require: {required}")]).await;
+        assert_eq!((refused.status, refused.header("Unsupported")), (551, Some(repeated)));
+    }
     let options = client.ask("OPTIONS", "/wall", &[]).await;
     assert_eq!(
         options.header("Public"),
@@ -343,6 +351,8 @@ async fn rubbish_is_refused_and_harms_nobody_else() {
         (b"OPTIONS * RTSP/1.0\r\n\xff\xfe: 1\r\n\r\n", 400),
         (long_header.as_bytes(), 413),
         (many_headers.as_bytes(), 413),
+        (format!("OPTIONS * RTSP/1.0\r\n{}\r\n", "a:b\r\n".repeat(65)).as_bytes(), 413),
+        (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \x1b[31m\r\n\r\n", 400),
         (huge_body.as_bytes(), 413),
     ] {
         let mut client = fixture.client().await;
@@ -351,7 +361,7 @@ async fn rubbish_is_refused_and_harms_nobody_else() {
         assert_eq!(answer.status, expected, "{}", String::from_utf8_lossy(&rubbish[..rubbish.len().min(60)]));
         client.closed().await;
     }
-    assert_eq!(fixture.server.stats().messages_malformed, 10);
+    assert_eq!(fixture.server.stats().messages_malformed, 12);
     let next = bystander.rtp().await.sequence.wrapping_add(1);
     assert_eq!(bystander.rtp().await.sequence, next);
 }

@@ -10,8 +10,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use bytes::{Buf, BytesMut};
-use rtsp_types::{Message, ParseError, StatusCode};
+use rtsp_types::{Message, StatusCode};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    inbox::{Inbox, Rejected},
     packets::Packets,
     reader::Reader,
     reply::Reply,
@@ -54,7 +54,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     socket: TcpStream,
     client: Client,
-    input: BytesMut,
+    input: Inbox,
     output: Output,
     clocks: Clocks,
     _slot: Slot,
@@ -92,9 +92,9 @@ impl Connection {
         let now = Instant::now();
         Ok(Self {
             client: Client::new(Arc::clone(&shared), from, local),
+            input: Inbox::new(shared.limits.message_bytes),
             shared,
             socket,
-            input: BytesMut::with_capacity(4096),
             output: Output::default(),
             clocks: Clocks { heard: now, has_asked: false, partial_since: None, progressed: now },
             _slot: slot,
@@ -115,13 +115,12 @@ impl Connection {
             let reader = self.client.interleaved.as_ref().and_then(|own| own.session.reader()).cloned();
             let plays = self.client.interleaved.as_ref().map(|own| own.session.is_playing());
             let deadline = self.clocks.deadline(&self.shared.limits, is_idle, plays);
-            self.input.reserve(READ_AT_ONCE);
             let room = self.output.len() < LARGEST_BACKLOG;
             let (mut from_client, mut to_client) = self.socket.split();
             tokio::select! {
                 biased;
                 () = self.shared.stop.cancelled() => return Closed::Stopping,
-                read = from_client.read_buf(&mut self.input), if room => match read {
+                read = from_client.read_buf(self.input.buffer(READ_AT_ONCE)), if room => match read {
                     Ok(0) => return Closed::ByClient,
                     Ok(_) => {}
                     Err(_) => return Closed::Broken,
@@ -145,22 +144,19 @@ impl Connection {
     /// Answers every whole message that has arrived.
     async fn take_messages(&mut self) -> Result<(), Closed> {
         while self.output.len() < LARGEST_BACKLOG {
-            match Message::<Vec<u8>>::parse(&self.input[..]) {
-                Ok((message, length)) => {
-                    self.input.advance(length);
+            match self.input.next() {
+                Ok(Some(message)) => {
                     self.clocks.heard = Instant::now();
                     self.clocks.partial_since = None;
                     self.take(message).await?;
                 }
-                Err(ParseError::Incomplete(_)) if self.input.is_empty() => break,
-                Err(ParseError::Incomplete(_)) => {
-                    if self.input.len() > self.shared.limits.message_bytes {
-                        return Err(self.reject(StatusCode::RequestMessageBodyTooLarge));
-                    }
+                Ok(None) if self.input.is_empty() => break,
+                Ok(None) => {
                     self.clocks.partial_since.get_or_insert_with(Instant::now);
                     break;
                 }
-                Err(ParseError::Error) => return Err(self.reject(StatusCode::BadRequest)),
+                Err(Rejected::TooLong) => return Err(self.reject(StatusCode::RequestMessageBodyTooLarge)),
+                Err(Rejected::Malformed) => return Err(self.reject(StatusCode::BadRequest)),
             }
         }
         Ok(())

@@ -29,6 +29,8 @@ use super::{
 /// brake that HTTP and RTSP share exempts loopback.
 const DENIED_DELAY: Duration = Duration::from_secs(1);
 const DENIED_AT_MOST: u32 = 3;
+/// How much of a Require header is repeated in an answer, in bytes.
+const LONGEST_ECHO: usize = 64;
 
 /// What one connection knows between its requests.
 #[derive(Debug)]
@@ -80,7 +82,8 @@ impl Client {
             return Err(StatusCode::RTSPVersionNotSupported);
         }
         if let Some(required) = header(request, &headers::REQUIRE) {
-            return Ok(Reply::new(StatusCode::OptionNotSupported).header(headers::UNSUPPORTED, required));
+            let unsupported = echoed(required);
+            return Ok(Reply::new(StatusCode::OptionNotSupported).header(headers::UNSUPPORTED, unsupported));
         }
         // Clients ask for the methods before they know that there is a login.
         if *request.method() != Method::Options
@@ -311,6 +314,13 @@ fn header<'r>(request: &'r Request<Vec<u8>>, name: &rtsp_types::HeaderName) -> O
 
 fn session_id(request: &Request<Vec<u8>>) -> Option<&str> {
     header(request, &headers::SESSION)?.split(';').next().map(str::trim)
+}
+
+/// So much of a list of option tags (RFC 2326 section 12.32) as can be repeated to whoever sent it: a client must not
+/// choose how long an answer gets, or what else is in it.
+fn echoed(tags: &str) -> String {
+    let is_listed = |c: &char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~,".contains(*c);
+    tags.chars().filter(is_listed).take(LONGEST_ECHO).collect()
 }
 
 fn is_number(text: &str) -> bool {
