@@ -203,7 +203,12 @@ fn admit(shared: &Arc<Shared>, socket: TcpStream, from: SocketAddr) {
     let Some(slot) = shared.slot(from.ip()) else {
         count(&shared.totals.refused);
         tracing::warn!(client = %from, "an RTSP connection was refused: there are too many");
-        shared.tasks.spawn(turn_away(socket));
+        if let Ok(permit) = Arc::clone(&shared.refusals).try_acquire_owned() {
+            shared.tasks.spawn(async move {
+                turn_away(socket).await;
+                drop(permit);
+            });
+        }
         return;
     };
     let Ok(connection) = Connection::new(Arc::clone(shared), socket, from, slot) else { return };
@@ -260,6 +265,28 @@ mod tests {
         assert_eq!((shared.stats().faults, ended.is_cancelled()), (1, false));
         shared.stop.cancel();
         timeout(Duration::from_secs(10), ended.cancelled()).await.expect("the end is told");
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_why_unless_there_are_too_many_of_them() {
+        let limits = Limits { connections: 0, ..Limits::default() };
+        let shared = Shared::new(Mounts::new(), Arc::new(Authenticator::new(Auth::Open)), limits);
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refused = async || {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (socket, from) = listener.accept().await.unwrap();
+            admit(&shared, socket, from);
+            let mut answer = String::new();
+            timeout(Duration::from_secs(10), client.read_to_string(&mut answer)).await.unwrap().unwrap();
+            answer
+        };
+        assert!(refused().await.starts_with("RTSP/1.0 503 "));
+        let others = Arc::clone(&shared.refusals).acquire_many_owned(32).await.unwrap();
+        assert_eq!(refused().await, "");
+        assert!(shared.tasks.is_empty());
+        drop(others);
+        assert!(refused().await.starts_with("RTSP/1.0 503 "));
+        assert_eq!(shared.stats().connections_refused, 3);
     }
 
     #[tokio::test]

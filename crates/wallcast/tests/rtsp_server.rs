@@ -573,6 +573,29 @@ async fn with_logins_nothing_but_options_is_answered_without_one() {
 }
 
 #[tokio::test]
+async fn with_logins_a_connection_that_does_not_log_in_is_closed_whatever_it_asks() {
+    let login = || Auth::Tokens(vec![Token::new("viewer", "s3cret".into(), Roles::ALL)]);
+    let limits = Limits { login_within: Duration::from_millis(600), ..Limits::default() };
+    let right = "Authorization: Basic dmlld2VyOnMzY3JldA==";
+    let (closed, open) = (Fixture::with(login(), limits), Fixture::with(Auth::Open, limits));
+    let (mut known, mut anybody) = (closed.client().await, open.client().await);
+    assert_eq!(known.ask("GET_PARAMETER", "/wall", &[right]).await.status, 200);
+    let (mut polite, mut flooding) = (closed.client().await, closed.client().await);
+    let flood = tokio::spawn(async move { while flooding.options().await {} });
+    let mut answered = 0;
+    while polite.options().await {
+        answered += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(answered > 1);
+    timeout(Duration::from_secs(10), flood).await.expect("the other to be closed").unwrap();
+    for client in [&mut known, &mut anybody] {
+        assert_eq!(client.ask("OPTIONS", "/wall", &[]).await.status, 200);
+    }
+    assert_eq!(closed.server.stats().connections, 1);
+}
+
+#[tokio::test]
 async fn stopping_ends_connections_sessions_and_waiting_requests_within_a_second() {
     let fixture = Fixture::new();
     let mut waiting = fixture.client().await;

@@ -41,6 +41,7 @@ pub(super) struct Client {
     local: SocketAddr,
     challenger: Challenger,
     denied: u32,
+    is_known: bool,
     /// Cancelled with the connection's end, for the UDP sessions that it commands.
     connection: CancellationToken,
     _ends_connection: DropGuard,
@@ -69,17 +70,24 @@ impl Client {
     pub(super) fn new(shared: Arc<Shared>, address: SocketAddr, local: SocketAddr) -> Self {
         let challenger = Challenger::new(Instant::now());
         let connection = CancellationToken::new();
+        let is_known = !shared.authenticator.asks_for_tokens();
         Self {
             shared,
             address,
             local,
             challenger,
             denied: 0,
+            is_known,
             _ends_connection: connection.clone().drop_guard(),
             connection,
             interleaved: None,
             is_done: false,
         }
+    }
+
+    /// It has logged in, or nobody has to.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Answers one request, appending to `output`.
@@ -146,7 +154,10 @@ impl Client {
         }
         let verdict = self.challenger.check(authenticator.tokens(), method, address, authorization, now);
         match verdict {
-            Verdict::Granted => return None,
+            Verdict::Granted => {
+                self.is_known = true;
+                return None;
+            }
             Verdict::Missing | Verdict::Stale => {}
             Verdict::Denied => {
                 authenticator.failed(self.address.ip(), now);

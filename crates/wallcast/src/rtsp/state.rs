@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -19,6 +19,9 @@ use super::{
     udp::{Ended, Order, UdpSession},
 };
 use crate::{auth::Authenticator, client::network};
+
+/// So many refused connections at once are told why; others are closed without a word.
+const REFUSALS_AT_ONCE: usize = 32;
 
 /// How much strangers can make a server do.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// For the first request to come, and for a message that has begun to arrive in full.
     pub message_within: Duration,
+    /// Where logins are set, a connection that has not logged in after so long is closed, whatever it asks.
+    pub login_within: Duration,
     /// A connection without a session that is silent for so long is closed.
     pub idle: Duration,
     /// A client whose connection takes no byte for so long is gone.
@@ -55,6 +60,7 @@ impl Default for Limits {
             udp_sessions_per_network: 8,
             message_bytes: 16 << 10,
             message_within: Duration::from_secs(10),
+            login_within: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             stalled: Duration::from_secs(20),
             session_timeout: Duration::from_secs(60),
@@ -111,6 +117,8 @@ pub(super) struct Shared {
     pub(super) totals: Totals,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// For telling connections why they are refused.
+    pub(super) refusals: Arc<Semaphore>,
     connections: Mutex<HashMap<IpAddr, usize>>,
     udp_sessions: Mutex<HashMap<String, UdpHandle>>,
 }
@@ -133,6 +141,7 @@ impl Shared {
             totals: Totals::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
             connections: Mutex::default(),
             udp_sessions: Mutex::default(),
         })
