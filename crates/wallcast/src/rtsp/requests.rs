@@ -1,6 +1,7 @@
 //! The methods of RTSP (RFC 2326 section 10), as one connection answers them.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -162,7 +163,9 @@ impl Client {
             Verdict::Denied => {
                 authenticator.failed(self.address.ip(), now);
                 count(&self.shared.totals.denied);
-                tracing::warn!(client = %self.address, "an RTSP client sent a wrong login");
+                if let Some(times) = self.shared.warnings.denied.times(now) {
+                    tracing::warn!(client = %self.address, times, "an RTSP client sent a wrong login");
+                }
                 self.denied += 1;
                 self.is_done = self.denied >= DENIED_AT_MOST;
                 tokio::time::sleep(DENIED_DELAY).await;
@@ -230,8 +233,10 @@ impl Client {
         let handle = UdpHandle { client, ports: client_ports, orders: sender };
         // Players try TCP after this answer, which has room for more and stops when nobody is there.
         let place = self.shared.udp_place(id, handle).ok_or(StatusCode::UnsupportedTransport)?;
-        let no_ports = |error| {
-            tracing::warn!(%error, "no UDP ports for an RTSP session");
+        let no_ports = |error: io::Error| {
+            if let Some(times) = self.shared.warnings.no_ports.times(Instant::now()) {
+                tracing::warn!(%error, times, "no UDP ports for an RTSP session");
+            }
             StatusCode::ServiceUnavailable
         };
         let ports = Ports::bind(self.local.ip()).await.map_err(no_ports)?;

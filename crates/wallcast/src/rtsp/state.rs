@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     mount::Mounts,
+    seldom::Seldom,
     udp::{Ended, Order, UdpSession},
 };
 use crate::{auth::Authenticator, client::network};
@@ -117,10 +118,19 @@ pub(super) struct Shared {
     pub(super) totals: Totals,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
+    pub(super) warnings: Warnings,
     /// For telling connections why they are refused.
     pub(super) refusals: Arc<Semaphore>,
     connections: Mutex<HashMap<IpAddr, usize>>,
     udp_sessions: Mutex<HashMap<String, UdpHandle>>,
+}
+
+/// What is logged about strangers.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    pub(super) refused: Seldom,
+    pub(super) denied: Seldom,
+    pub(super) no_ports: Seldom,
 }
 
 /// The way to a UDP session's task, for the address that set it up.
@@ -141,6 +151,7 @@ impl Shared {
             totals: Totals::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            warnings: Warnings::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
             connections: Mutex::default(),
             udp_sessions: Mutex::default(),
