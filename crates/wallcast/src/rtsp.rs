@@ -14,6 +14,7 @@ mod reply;
 mod requests;
 mod rtp;
 mod sdp;
+mod seldom;
 mod session;
 mod state;
 mod target;
@@ -25,7 +26,7 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rtsp_types::StatusCode;
@@ -202,8 +203,15 @@ fn admit(shared: &Arc<Shared>, socket: TcpStream, from: SocketAddr) {
     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
     let Some(slot) = shared.slot(from.ip()) else {
         count(&shared.totals.refused);
-        tracing::warn!(client = %from, "an RTSP connection was refused: there are too many");
-        shared.tasks.spawn(turn_away(socket));
+        if let Some(times) = shared.warnings.refused.times(Instant::now()) {
+            tracing::warn!(client = %from, times, "an RTSP connection was refused: there are too many");
+        }
+        if let Ok(permit) = Arc::clone(&shared.refusals).try_acquire_owned() {
+            shared.tasks.spawn(async move {
+                turn_away(socket).await;
+                drop(permit);
+            });
+        }
         return;
     };
     let Ok(connection) = Connection::new(Arc::clone(shared), socket, from, slot) else { return };
@@ -227,12 +235,12 @@ async fn turn_away(mut socket: TcpStream) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use tokio::{io::AsyncReadExt, time::timeout};
 
     use super::*;
-    use crate::auth::Auth;
+    use crate::auth::{Auth, Roles, Token};
 
     fn shared() -> Arc<Shared> {
         Shared::new(Mounts::new(), Arc::new(Authenticator::new(Auth::Open)), Limits::default())
@@ -260,6 +268,79 @@ mod tests {
         assert_eq!((shared.stats().faults, ended.is_cancelled()), (1, false));
         shared.stop.cancel();
         timeout(Duration::from_secs(10), ended.cancelled()).await.expect("the end is told");
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_why_unless_there_are_too_many_of_them() {
+        let limits = Limits { connections: 0, ..Limits::default() };
+        let shared = Shared::new(Mounts::new(), Arc::new(Authenticator::new(Auth::Open)), limits);
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refused = async || {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (socket, from) = listener.accept().await.unwrap();
+            admit(&shared, socket, from);
+            let mut answer = String::new();
+            timeout(Duration::from_secs(10), client.read_to_string(&mut answer)).await.unwrap().unwrap();
+            answer
+        };
+        assert!(refused().await.starts_with("RTSP/1.0 503 "));
+        let others = Arc::clone(&shared.refusals).acquire_many_owned(32).await.unwrap();
+        assert_eq!(refused().await, "");
+        assert!(shared.tasks.is_empty());
+        drop(others);
+        assert!(refused().await.starts_with("RTSP/1.0 503 "));
+        assert_eq!(shared.stats().connections_refused, 3);
+    }
+
+    /// Counts warnings, and forgets everything else.
+    #[derive(Default)]
+    struct CountWarnings(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for CountWarnings {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() <= tracing::Level::WARN && metadata.target().starts_with("wallcast::rtsp")
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn refused_connections_and_wrong_logins_are_a_line_each_and_not_one_every_time() {
+        let warnings = CountWarnings::default();
+        let count = Arc::clone(&warnings.0);
+        let _logging = tracing::subscriber::set_default(warnings);
+        let token = Token::new("viewer", "s3cret".into(), Roles::ALL);
+        let limits = Limits { connections: 1, ..Limits::default() };
+        let keys = Arc::new(Authenticator::new(Auth::Tokens(vec![token])));
+        let server =
+            RtspServer::bind_with("127.0.0.1:0".parse().unwrap(), Mounts::new(), keys, limits).unwrap();
+        let mut guesser = TcpStream::connect(server.local_addr()).await.unwrap();
+        let guess =
+            b"DESCRIBE rtsp://x/wall RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Basic dmlld2VyOndyb25n\r\n\r\n";
+        guesser.write_all(&guess.repeat(2)).await.unwrap();
+        let both = async {
+            while server.stats().logins_denied < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), both).await.unwrap();
+        for _ in 0..5 {
+            let mut refused = TcpStream::connect(server.local_addr()).await.unwrap();
+            let _ = refused.read_to_end(&mut Vec::new()).await;
+        }
+        assert_eq!(server.stats().connections_refused, 5);
+        assert_eq!(count.load(Ordering::Relaxed), 2, "one of each kind");
     }
 
     #[tokio::test]

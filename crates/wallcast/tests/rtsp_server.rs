@@ -164,6 +164,56 @@ async fn a_silent_udp_reader_is_freed_and_one_that_reports_is_kept() {
 }
 
 #[tokio::test]
+async fn a_udp_reader_that_closed_its_connection_is_sent_to_only_while_it_reports() {
+    let limits = Limits { abandoned_within: Duration::from_millis(800), ..Limits::default() };
+    let fixture = Fixture::with(Auth::Open, limits);
+    let _streaming = fixture.stream();
+    let (connected, _rtp, _rtcp, _) = play_udp(&fixture).await;
+    let (leaving, rtp, rtcp, session) = play_udp(&fixture).await;
+    let (vanishing, _rtp, _rtcp, _) = play_udp(&fixture).await;
+    let mut buffer = [0; 2000];
+    let (_, server_rtp) = rtp.recv_from(&mut buffer).await.unwrap();
+    let report = receiver_report(Rtp::parse(&buffer[..1212]).ssrc, 0);
+    drop((leaving, vanishing));
+    for _ in 0..10 {
+        rtcp.send_to(&report, (server_rtp.ip(), server_rtp.port() + 1)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(fixture.server.stats().sessions_expired, 1, "who has vanished, and neither of the others");
+    // A connection that speaks of the session has the client there again, and then not.
+    let mut other = fixture.client().await;
+    assert_eq!(other.ask("GET_PARAMETER", "/wall/", &[&session]).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert_eq!((fixture.wall.readers().len(), fixture.server.stats().sessions_expired), (2, 1));
+    drop(other);
+    wait_for("the session to expire", || fixture.server.stats().sessions_expired == 2).await;
+    wait_for("its reader to leave", || fixture.wall.readers().len() == 1).await;
+    drop(connected);
+}
+
+#[tokio::test]
+async fn a_client_network_has_eight_udp_sessions_and_one_for_each_port() {
+    let fixture = Fixture::new();
+    let mut client = fixture.client().await;
+    let udp = |port: u16| format!("Transport: RTP/AVP;unicast;client_port={port}-{}", port + 1);
+    let first = client.ask("SETUP", "/wall", &[&udp(5000)]).await;
+    assert_eq!(first.status, 200);
+    assert_eq!(fixture.client().await.ask("SETUP", "/wall", &[&udp(5000)]).await.status, 461, "taken");
+    for port in 1..8 {
+        assert_eq!(fixture.client().await.ask("SETUP", "/wall", &[&udp(5000 + 2 * port)]).await.status, 200);
+    }
+    assert_eq!(fixture.client().await.ask("SETUP", "/wall", &[&udp(6000)]).await.status, 461, "eight");
+    assert_eq!(fixture.server.stats().udp_sessions, 8);
+    let mut session = first.session();
+    for _ in 0..20 {
+        let teardown = client.ask("TEARDOWN", "/wall", &[&format!("Session: {session}")]).await;
+        let again = client.ask("SETUP", "/wall", &[&udp(5000)]).await;
+        assert_eq!((teardown.status, again.status), (200, 200), "free when TEARDOWN is answered");
+        session = again.session();
+    }
+}
+
+#[tokio::test]
 async fn a_udp_session_that_panics_leaves_nothing_behind() {
     let fixture = Fixture::new();
     let broken = Mount::new("broken", Box::new(|| panic!("a fault, to see what is left of the session")));
@@ -370,7 +420,7 @@ async fn rubbish_is_refused_and_harms_nobody_else() {
 async fn random_bytes_and_mutated_requests_never_end_the_server() {
     let fixture = Fixture::with(
         Auth::Open,
-        Limits { connections: 2000, connections_per_address: 2000, ..Limits::default() },
+        Limits { connections: 2000, connections_per_network: 2000, ..Limits::default() },
     );
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move || {
@@ -402,7 +452,7 @@ async fn random_bytes_and_mutated_requests_never_end_the_server() {
 #[tokio::test]
 async fn connections_past_the_limit_or_too_slow_to_ask_are_closed() {
     let limits = Limits {
-        connections_per_address: 2,
+        connections_per_network: 2,
         message_within: Duration::from_millis(300),
         idle: Duration::from_millis(600),
         ..Limits::default()
@@ -520,6 +570,29 @@ async fn with_logins_nothing_but_options_is_answered_without_one() {
     assert!(asked.elapsed() >= Duration::from_secs(3), "guessing is slow");
     client.closed().await;
     assert_eq!(fixture.server.stats().logins_denied, 3);
+}
+
+#[tokio::test]
+async fn with_logins_a_connection_that_does_not_log_in_is_closed_whatever_it_asks() {
+    let login = || Auth::Tokens(vec![Token::new("viewer", "s3cret".into(), Roles::ALL)]);
+    let limits = Limits { login_within: Duration::from_millis(600), ..Limits::default() };
+    let right = "Authorization: Basic dmlld2VyOnMzY3JldA==";
+    let (closed, open) = (Fixture::with(login(), limits), Fixture::with(Auth::Open, limits));
+    let (mut known, mut anybody) = (closed.client().await, open.client().await);
+    assert_eq!(known.ask("GET_PARAMETER", "/wall", &[right]).await.status, 200);
+    let (mut polite, mut flooding) = (closed.client().await, closed.client().await);
+    let flood = tokio::spawn(async move { while flooding.options().await {} });
+    let mut answered = 0;
+    while polite.options().await {
+        answered += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(answered > 1);
+    timeout(Duration::from_secs(10), flood).await.expect("the other to be closed").unwrap();
+    for client in [&mut known, &mut anybody] {
+        assert_eq!(client.ask("OPTIONS", "/wall", &[]).await.status, 200);
+    }
+    assert_eq!(closed.server.stats().connections, 1);
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ struct Output {
 /// Since when nothing has happened.
 #[derive(Debug)]
 struct Clocks {
+    began: Instant,
     heard: Instant,
     has_asked: bool,
     partial_since: Option<Instant>,
@@ -96,7 +97,7 @@ impl Connection {
             shared,
             socket,
             output: Output::default(),
-            clocks: Clocks { heard: now, has_asked: false, partial_since: None, progressed: now },
+            clocks: Clocks { began: now, heard: now, has_asked: false, partial_since: None, progressed: now },
             _slot: slot,
         })
     }
@@ -114,7 +115,14 @@ impl Connection {
             let is_idle = self.output.is_empty();
             let reader = self.client.interleaved.as_ref().and_then(|own| own.session.reader()).cloned();
             let plays = self.client.interleaved.as_ref().map(|own| own.session.is_playing());
-            let deadline = self.clocks.deadline(&self.shared.limits, is_idle, plays);
+            let login_by =
+                (!self.client.is_known()).then(|| self.clocks.began + self.shared.limits.login_within);
+            // Here, because a client that always sends something never lets the select below come to its last branch.
+            if login_by.is_some_and(|by| Instant::now() >= by) {
+                return self.close(Closed::TimedOut).await;
+            }
+            let silent_until = self.clocks.deadline(&self.shared.limits, is_idle, plays);
+            let deadline = login_by.into_iter().chain(silent_until).min();
             let room = self.output.len() < LARGEST_BACKLOG;
             let (mut from_client, mut to_client) = self.socket.split();
             tokio::select! {

@@ -1,6 +1,7 @@
 //! The methods of RTSP (RFC 2326 section 10), as one connection answers them.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use rtsp_types::{
     headers::{self, Transports},
 };
 use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     auth::{Challenger, Verdict},
@@ -22,7 +24,7 @@ use super::{
     state::{Shared, UdpHandle, count},
     target,
     transport::{Agreed, choose},
-    udp::{Command, Ports, UdpSession},
+    udp::{Command, Order, Ports, UdpSession},
 };
 
 /// A wrong password is answered after so long, and the third one ends the connection, from wherever it comes: the
@@ -40,6 +42,10 @@ pub(super) struct Client {
     local: SocketAddr,
     challenger: Challenger,
     denied: u32,
+    is_known: bool,
+    /// Cancelled with the connection's end, for the UDP sessions that it commands.
+    connection: CancellationToken,
+    _ends_connection: DropGuard,
     /// Its interleaved session: at most one, and gone with the connection.
     pub(super) interleaved: Option<Interleaved>,
     /// Set when the connection has to end after the answer.
@@ -64,7 +70,25 @@ enum Named {
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, address: SocketAddr, local: SocketAddr) -> Self {
         let challenger = Challenger::new(Instant::now());
-        Self { shared, address, local, challenger, denied: 0, interleaved: None, is_done: false }
+        let connection = CancellationToken::new();
+        let is_known = !shared.authenticator.asks_for_tokens();
+        Self {
+            shared,
+            address,
+            local,
+            challenger,
+            denied: 0,
+            is_known,
+            _ends_connection: connection.clone().drop_guard(),
+            connection,
+            interleaved: None,
+            is_done: false,
+        }
+    }
+
+    /// It has logged in, or nobody has to.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Answers one request, appending to `output`.
@@ -131,12 +155,17 @@ impl Client {
         }
         let verdict = self.challenger.check(authenticator.tokens(), method, address, authorization, now);
         match verdict {
-            Verdict::Granted => return None,
+            Verdict::Granted => {
+                self.is_known = true;
+                return None;
+            }
             Verdict::Missing | Verdict::Stale => {}
             Verdict::Denied => {
                 authenticator.failed(self.address.ip(), now);
                 count(&self.shared.totals.denied);
-                tracing::warn!(client = %self.address, "an RTSP client sent a wrong login");
+                if let Some(times) = self.shared.warnings.denied.times(now) {
+                    tracing::warn!(client = %self.address, times, "an RTSP client sent a wrong login");
+                }
                 self.denied += 1;
                 self.is_done = self.denied >= DENIED_AT_MOST;
                 tokio::time::sleep(DENIED_DELAY).await;
@@ -169,7 +198,7 @@ impl Client {
         let id = format!("{:032x}", rand::random::<u128>());
         let transport = match choose(&offers).ok_or(StatusCode::UnsupportedTransport)? {
             Agreed::Interleaved { rtp, rtcp } => self.setup_interleaved(mount, id.clone(), rtp, rtcp)?,
-            Agreed::Udp { rtp, rtcp } => self.setup_udp(mount, id.clone(), rtp, rtcp).await?,
+            Agreed::Udp { rtp, rtcp } => self.setup_udp(mount, &id, [rtp, rtcp]).await?,
         };
         let timeout = self.shared.limits.session_timeout.as_secs();
         Ok(Reply::ok()
@@ -196,25 +225,28 @@ impl Client {
     async fn setup_udp(
         &mut self,
         mount: Arc<Mount>,
-        id: String,
-        rtp: u16,
-        rtcp: u16,
+        id: &str,
+        client_ports: [u16; 2],
     ) -> Result<String, StatusCode> {
         let client = self.address.ip();
-        if self.shared.is_full_of_udp(client) {
-            return Err(StatusCode::NotEnoughBandwidth);
-        }
-        let no_ports = |error| {
-            tracing::warn!(%error, "no UDP ports for an RTSP session");
+        let (sender, orders) = UdpSession::orders();
+        let handle = UdpHandle { client, ports: client_ports, orders: sender };
+        // Players try TCP after this answer, which has room for more and stops when nobody is there.
+        let place = self.shared.udp_place(id, handle).ok_or(StatusCode::UnsupportedTransport)?;
+        let no_ports = |error: io::Error| {
+            if let Some(times) = self.shared.warnings.no_ports.times(Instant::now()) {
+                tracing::warn!(%error, times, "no UDP ports for an RTSP session");
+            }
             StatusCode::ServiceUnavailable
         };
         let ports = Ports::bind(self.local.ip()).await.map_err(no_ports)?;
         let port = ports.rtp_port().map_err(no_ports)?;
         let session = self.session(mount, ReaderTransport::Udp);
         let ssrc = session.rtp.ssrc();
-        let timeout = self.shared.limits.session_timeout;
-        let (task, commands) = UdpSession::new(session, ports, client, (rtp, rtcp), timeout);
-        self.shared.start_udp(id, UdpHandle { client, commands }, task);
+        let (connection, limits) = (self.connection.clone(), &self.shared.limits);
+        let task = UdpSession::new(session, ports, (client, client_ports), orders, connection, limits);
+        self.shared.start_udp(place, task);
+        let [rtp, rtcp] = client_ports;
         let server_ports = format!("server_port={port}-{}", port + 1);
         Ok(format!("RTP/AVP;unicast;client_port={rtp}-{rtcp};{server_ports};ssrc={ssrc:08X}"))
     }
@@ -227,7 +259,7 @@ impl Client {
                 let interleaved = self.interleaved.as_mut().ok_or(StatusCode::SessionNotFound)?;
                 interleaved.session.play().await
             }
-            Named::Udp(handle) => ask(&handle, Command::Play).await?,
+            Named::Udp(handle) => self.ask(&handle, Command::Play).await?,
         };
         let FirstPacket { sequence, rtp_time } = first;
         let base = target::base(url, mount.name());
@@ -242,7 +274,7 @@ impl Client {
         let id = session_id(request).ok_or(StatusCode::SessionNotFound)?;
         let played = match self.named(id)? {
             Named::Interleaved => self.interleaved.as_mut().is_some_and(|own| own.session.pause()),
-            Named::Udp(handle) => ask(&handle, Command::Pause).await?,
+            Named::Udp(handle) => self.ask(&handle, Command::Pause).await?,
         };
         if !played {
             return Err(StatusCode::MethodNotValidInThisState);
@@ -259,10 +291,10 @@ impl Client {
                 }
             }
             Named::Udp(handle) => {
-                let command = Command::Teardown;
-                handle.commands.send(command).await.map_err(|_| StatusCode::SessionNotFound)?;
+                let order = self.order(Command::Teardown);
+                handle.orders.send(order).await.map_err(|_| StatusCode::SessionNotFound)?;
                 // Its task ends on its own; the answer waits, so that the stream has stopped by then.
-                handle.commands.closed().await;
+                handle.orders.closed().await;
             }
         }
         count(&self.shared.totals.teardowns);
@@ -274,7 +306,7 @@ impl Client {
         let Some(id) = session_id(request) else { return Ok(()) };
         if let Named::Udp(handle) = self.named(id)? {
             // A full queue holds a command that does the same.
-            let _ = handle.commands.try_send(Command::Touch);
+            let _ = handle.orders.try_send(self.order(Command::Touch));
         }
         Ok(())
     }
@@ -296,16 +328,21 @@ impl Client {
     fn session(&self, mount: Arc<Mount>, transport: ReaderTransport) -> Session {
         Session::new(mount, self.shared.reader_id(), self.address, transport)
     }
-}
 
-async fn ask<T>(
-    handle: &UdpHandle,
-    command: impl FnOnce(oneshot::Sender<T>) -> Command,
-) -> Result<T, StatusCode> {
-    let (sender, answer) = oneshot::channel();
-    let gone = |()| StatusCode::SessionNotFound;
-    handle.commands.send(command(sender)).await.map_err(|_| gone(()))?;
-    answer.await.map_err(|_| gone(()))
+    async fn ask<T>(
+        &self,
+        handle: &UdpHandle,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, StatusCode> {
+        let (sender, answer) = oneshot::channel();
+        let gone = |()| StatusCode::SessionNotFound;
+        handle.orders.send(self.order(command(sender))).await.map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))
+    }
+
+    fn order(&self, command: Command) -> Order {
+        Order { command, connection: self.connection.clone() }
+    }
 }
 
 fn header<'r>(request: &'r Request<Vec<u8>>, name: &rtsp_types::HeaderName) -> Option<&'r str> {

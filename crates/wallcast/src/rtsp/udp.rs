@@ -1,7 +1,8 @@
 //! A session whose packets travel by UDP: a task that owns the session and its pair of sockets.
 //!
 //! It outlives the RTSP connection that set it up and ends by TEARDOWN, with its mount, with the server, or
-//! when nothing has been heard from the client (a request, or RTCP) for the session's timeout.
+//! when nothing has been heard from the client (a request, or RTCP) for the session's timeout. Once the connection is
+//! closed that is a shorter one: whoever has left without a word must not be sent a stream for a minute.
 
 use std::{
     io,
@@ -20,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     packets::Packets,
     session::{FirstPacket, Session},
+    state::Limits,
 };
 
-/// Commands wait while the task does something else; a client that sends more at once is told to come again.
-const COMMANDS: usize = 8;
+/// Orders wait while the task does something else; a client that sends more at once is told to come again.
+const ORDERS: usize = 8;
 /// Ports are tried until an even one with a free neighbour is found (RFC 3550 section 11).
 const PORT_TRIES: usize = 64;
 /// Longer RTCP than an Ethernet frame is rubbish.
@@ -38,6 +40,14 @@ pub(super) enum Command {
     /// A keepalive.
     Touch,
     Teardown,
+}
+
+/// A command, and the connection it came by: as long as that is open, the client is taken to be there.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) command: Command,
+    /// Cancelled when the connection has ended.
+    pub(super) connection: CancellationToken,
 }
 
 /// How a UDP session ended.
@@ -86,37 +96,48 @@ pub(super) struct UdpSession {
     ports: Ports,
     rtp_to: SocketAddr,
     rtcp_to: SocketAddr,
-    commands: mpsc::Receiver<Command>,
+    orders: mpsc::Receiver<Order>,
+    /// The one that last gave an order; when it was seen to have ended.
+    connection: CancellationToken,
+    left: Option<Instant>,
     timeout: Duration,
+    abandoned_within: Duration,
     heard: Instant,
     datagram: Vec<u8>,
 }
 
 impl UdpSession {
-    /// A task to spawn, and the way to command it.
+    /// The way to command a task, and what the task takes from it.
+    pub(super) fn orders() -> (mpsc::Sender<Order>, mpsc::Receiver<Order>) {
+        mpsc::channel(ORDERS)
+    }
+
+    /// A task to spawn, for a session that `connection` set up. It sends RTP and RTCP to these ports of `client`.
     pub(super) fn new(
         session: Session,
         ports: Ports,
-        client: IpAddr,
-        (rtp_port, rtcp_port): (u16, u16),
-        timeout: Duration,
-    ) -> (Self, mpsc::Sender<Command>) {
-        let (sender, commands) = mpsc::channel(COMMANDS);
-        let task = Self {
+        (client, [rtp_port, rtcp_port]): (IpAddr, [u16; 2]),
+        orders: mpsc::Receiver<Order>,
+        connection: CancellationToken,
+        limits: &Limits,
+    ) -> Self {
+        Self {
             session,
             ports,
             rtp_to: (client, rtp_port).into(),
             rtcp_to: (client, rtcp_port).into(),
-            commands,
-            timeout,
+            orders,
+            connection,
+            left: None,
+            timeout: limits.session_timeout,
+            abandoned_within: limits.abandoned_within,
             heard: Instant::now(),
             datagram: Vec::with_capacity(1500),
-        };
-        (task, sender)
+        }
     }
 
     /// Sends until the session ends.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Ended {
+    pub(super) async fn run(&mut self, stop: CancellationToken) -> Ended {
         let ended = self.run_until_end(stop).await;
         if self.session.is_playing()
             && let Some(goodbye) = self.session.rtp.goodbye()
@@ -130,6 +151,7 @@ impl UdpSession {
         let mut rtcp = [0; LARGEST_RTCP];
         let mut ignored = [0; 1];
         loop {
+            let deadline = self.deadline();
             let reader = self.session.reader().cloned();
             let next = async {
                 match &reader {
@@ -140,19 +162,20 @@ impl UdpSession {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
-                command = self.commands.recv() => match command {
+                order = self.orders.recv() => match order {
                     None => return Ended::Stopped,
-                    Some(Command::Teardown) => {
+                    Some(Order { command: Command::Teardown, .. }) => {
                         self.session.mount.count_teardown();
                         return Ended::Teardown;
                     }
-                    Some(command) => tokio::select! {
+                    Some(order) => tokio::select! {
                         biased;
                         () = stop.cancelled() => return Ended::Stopped,
-                        () = self.obey(command) => {}
+                        () = self.obey(order) => {}
                     },
                 },
-                () = sleep_until((self.heard + self.timeout).into()) => return Ended::Expired,
+                () = self.connection.cancelled(), if self.left.is_none() => self.left = Some(Instant::now()),
+                () = sleep_until(deadline.into()) => return Ended::Expired,
                 received = self.ports.rtcp.recv_from(&mut rtcp) => {
                     if let Ok((length, from)) = received {
                         self.hear(&rtcp[..length], from);
@@ -168,10 +191,20 @@ impl UdpSession {
         }
     }
 
-    async fn obey(&mut self, command: Command) {
+    /// Until when the client has to be heard.
+    fn deadline(&self) -> Instant {
+        let silent = self.heard + self.timeout;
+        match self.left {
+            Some(left) => silent.min(self.heard.max(left) + self.abandoned_within),
+            None => silent,
+        }
+    }
+
+    async fn obey(&mut self, order: Order) {
         self.heard = Instant::now();
+        (self.connection, self.left) = (order.connection, None);
         // Whoever asked may have gone; the session is what it is either way.
-        match command {
+        match order.command {
             Command::Play(answer) => drop(answer.send(self.session.play().await)),
             Command::Pause(answer) => drop(answer.send(self.session.pause())),
             Command::Touch | Command::Teardown => {}

@@ -130,6 +130,12 @@ impl Client {
         answer
     }
 
+    /// Asks for the methods; `false` when the server has closed the connection.
+    pub(crate) async fn options(&mut self) -> bool {
+        let sent = self.socket.write_all(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n").await;
+        sent.is_ok() && self.answer().await.is_some()
+    }
+
     /// DESCRIBE aside, everything up to a playing interleaved session; its identifier.
     pub(crate) async fn play_tcp(&mut self) -> String {
         let setup =
