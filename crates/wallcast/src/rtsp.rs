@@ -329,9 +329,12 @@ mod tests {
         let guess =
             b"DESCRIBE rtsp://x/wall RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Basic dmlld2VyOndyb25n\r\n\r\n";
         guesser.write_all(&guess.repeat(2)).await.unwrap();
-        while server.stats().logins_denied < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let both = async {
+            while server.stats().logins_denied < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), both).await.unwrap();
         for _ in 0..5 {
             let mut refused = TcpStream::connect(server.local_addr()).await.unwrap();
             let _ = refused.read_to_end(&mut Vec::new()).await;

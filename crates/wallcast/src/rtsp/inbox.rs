@@ -117,10 +117,12 @@ impl Inbox {
 mod tests {
     use super::*;
 
+    type Told = Result<Option<Message<Vec<u8>>>, Rejected>;
+
     const REQUEST: &[u8] = b"SET_PARAMETER * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 4\r\n\r\nbody";
 
     /// What becomes of `bytes`, one arriving after the other: how many it took until there was something to tell.
-    fn drip(bytes: &[u8]) -> (usize, Result<Option<Message<Vec<u8>>>, Rejected>) {
+    fn drip(bytes: &[u8]) -> (usize, Told) {
         let mut inbox = Inbox::new(1000);
         for (index, byte) in bytes.iter().enumerate() {
             inbox.buffer(1).extend_from_slice(&[*byte]);
