@@ -88,7 +88,9 @@ fn mean(values: [f64; 2]) -> f64 {
 /// CPU seconds a second of the ffmpeg command that does the same.
 fn run_ffmpeg(urls: &[String], span: Duration, frugal: bool) -> f64 {
     let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-loglevel", "error"]);
+    let progress = common::artifacts("bench_whole_wall").join("ffmpeg.progress");
+    let _none = std::fs::remove_file(&progress);
+    command.args(["-nostdin", "-loglevel", "error", "-stats_period", "0.5", "-progress"]).arg(&progress);
     for url in urls {
         if frugal {
             command.args(["-threads", "1"]);
@@ -120,11 +122,26 @@ fn run_ffmpeg(urls: &[String], span: Duration, frugal: bool) -> f64 {
     command.args(["-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M", "-g", "100", "-f", "null", "-"]);
     let mut ffmpeg =
         Killed(command.stdin(Stdio::null()).spawn().expect("this benchmark needs the ffmpeg command"));
-    sleep(WARM_UP);
+    // It looks at one input after the other for some seconds each, and then works off what has queued up meanwhile.
+    common::wait_until("ffmpeg's first frames", Duration::from_secs(60), || {
+        if frames_of(&progress) > 25.0 { Ok(()) } else { Err("none yet") }
+    });
+    sleep(2 * WARM_UP);
+    let frames = frames_of(&progress);
     let rate = cpu_rate(ffmpeg.0.id(), span);
+    let fps = (frames_of(&progress) - frames) / span.as_secs_f64();
     assert!(ffmpeg.0.try_wait().unwrap().is_none(), "ffmpeg ended early");
-    println!("ffmpeg{}: {rate:.3} CPU seconds a second", if frugal { " (one thread)" } else { "" });
+    let what = if frugal { " (one thread)" } else { "" };
+    println!("ffmpeg{what}: {rate:.3} CPU seconds a second, {fps:.2} fps");
+    // A second's work is what is compared, so a command that does less of it is not the peer.
+    assert!(fps > 0.9 * f64::from(FPS), "ffmpeg made {fps:.1} fps, expected {FPS}");
     rate
+}
+
+/// The newest `frame=` that ffmpeg reported.
+fn frames_of(progress: &std::path::Path) -> f64 {
+    let text = std::fs::read_to_string(progress).unwrap_or_default();
+    text.lines().rev().find_map(|line| line.strip_prefix("frame=")?.trim().parse().ok()).unwrap_or(0.0)
 }
 
 /// A process that ends with its handle.
