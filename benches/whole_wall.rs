@@ -124,12 +124,13 @@ fn run_ffmpeg(urls: &[String], span: Duration, frugal: bool) -> f64 {
         Killed(command.stdin(Stdio::null()).spawn().expect("this benchmark needs the ffmpeg command"));
     // It looks at one input after the other for some seconds each, and then works off what has queued up meanwhile.
     common::wait_until("ffmpeg's first frames", Duration::from_secs(60), || {
-        if frames_of(&progress) > 25.0 { Ok(()) } else { Err("none yet") }
+        if count_of(&progress, "frame=") > 25.0 { Ok(()) } else { Err("none yet") }
     });
     sleep(2 * WARM_UP);
-    let frames = frames_of(&progress);
+    let (frames, repeated) = (count_of(&progress, "frame="), count_of(&progress, "dup_frames="));
     let rate = cpu_rate(ffmpeg.0.id(), span);
-    let fps = (frames_of(&progress) - frames) / span.as_secs_f64();
+    let made = count_of(&progress, "frame=") - frames - (count_of(&progress, "dup_frames=") - repeated);
+    let fps = made / span.as_secs_f64();
     assert!(ffmpeg.0.try_wait().unwrap().is_none(), "ffmpeg ended early");
     let what = if frugal { " (one thread)" } else { "" };
     println!("ffmpeg{what}: {rate:.3} CPU seconds a second, {fps:.2} fps");
@@ -138,10 +139,10 @@ fn run_ffmpeg(urls: &[String], span: Duration, frugal: bool) -> f64 {
     rate
 }
 
-/// The newest `frame=` that ffmpeg reported.
-fn frames_of(progress: &std::path::Path) -> f64 {
+/// The newest number that ffmpeg reported under `key`.
+fn count_of(progress: &std::path::Path, key: &str) -> f64 {
     let text = std::fs::read_to_string(progress).unwrap_or_default();
-    text.lines().rev().find_map(|line| line.strip_prefix("frame=")?.trim().parse().ok()).unwrap_or(0.0)
+    text.lines().rev().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0.0)
 }
 
 /// A process that ends with its handle.

@@ -53,7 +53,10 @@ fn log_panics() {
         *last = Some(Instant::now());
         let thread = std::thread::current();
         let place = panic.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
-        let message = panic.payload_as_str().unwrap_or("no message");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message =
+            text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), %place, "fault in the program: {message}");
     }));
 }
