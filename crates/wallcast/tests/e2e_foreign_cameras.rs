@@ -102,36 +102,25 @@ fn h265_plays() {
     shows_the_pattern(&plays(test, &camera.url, "tcp", &Expected { codec: "h265", ..FULL_HD }));
 }
 
-#[test]
-fn a_digest_login_is_answered() {
-    let test = "digest_login";
+/// A password with everything in it that has a meaning in a URL.
+fn answers_a_login(test: &str, auth: &str) {
     if !camera::available(test) {
         return;
     }
     let camera =
-        Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", "digest"]);
-    shows_the_pattern(&plays(
-        test,
-        &camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25"),
-        "tcp",
-        &FULL_HD,
-    ));
+        Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", auth]);
+    let url = camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25");
+    shows_the_pattern(&plays(test, &url, "tcp", &FULL_HD));
+}
+
+#[test]
+fn a_digest_login_is_answered() {
+    answers_a_login("digest_login", "digest");
 }
 
 #[test]
 fn a_basic_login_is_answered() {
-    let test = "basic_login";
-    if !camera::available(test) {
-        return;
-    }
-    let camera =
-        Camera::start(&["--number", "3", "--user", "admin", "--password", "p@ss:w/rd %", "--auth", "basic"]);
-    shows_the_pattern(&plays(
-        test,
-        &camera.url_with_login("admin", "p%40ss%3Aw%2Frd%20%25"),
-        "tcp",
-        &FULL_HD,
-    ));
+    answers_a_login("basic_login", "basic");
 }
 
 /// 768x432 at rates that are not the wall's; the second has B-frames and four seconds between key frames.
