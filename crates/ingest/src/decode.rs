@@ -3,7 +3,7 @@
 mod thread;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ffmpeg_next::codec::{self, Context, Flags, Id, decoder};
 use ffmpeg_next::color::{Range, Space};
@@ -29,6 +29,9 @@ const MAX_FRAMES_PER_UNIT: usize = 32;
 pub(crate) struct Decoder {
     decoder: decoder::Video,
     converter: Converter,
+    /// What packets' pts count from, in microseconds: pictures come out in another order than they went in, and the
+    /// pts is what libavcodec hands through.
+    epoch: Instant,
     /// Where the next frame goes; handed out once it is filled.
     empty: Video,
 }
@@ -74,18 +77,19 @@ impl Decoder {
             .open_as_with(found, options)
             .and_then(decoder::Opened::video)
             .map_err(|error| OpenError::Refused { name, error })?;
-        Ok(Self { decoder, converter: Converter::new(), empty: Video::empty() })
+        Ok(Self { decoder, converter: Converter::new(), epoch: Instant::now(), empty: Video::empty() })
     }
 
-    /// Decodes one access unit (Annex B). `next_sequence` numbers the frames.
-    pub(crate) fn decode(&mut self, unit: &[u8], next_sequence: &mut u64) -> Decoded {
+    /// Decodes one access unit (Annex B) of a picture taken at `captured`. `next_sequence` numbers the frames.
+    pub(crate) fn decode(&mut self, unit: &[u8], captured: Instant, next_sequence: &mut u64) -> Decoded {
         let mut decoded = Decoded::default();
         if unit.is_empty() {
             // An empty packet would mean "end of stream" to libavcodec.
             decoded.errors += 1;
             return decoded;
         }
-        let packet = Packet::copy(unit);
+        let mut packet = Packet::copy(unit);
+        packet.set_pts(Some(self.pts(captured)));
         match self.decoder.send_packet(&packet) {
             Err(Error::Other { errno: EAGAIN }) => {
                 self.receive(&mut decoded, next_sequence);
@@ -114,8 +118,10 @@ impl Decoder {
             if raw.is_corrupt() || raw.has_decode_errors() {
                 decoded.errors += 1;
             }
+            let decoded_at = Instant::now();
             let info = FrameInfo {
-                decoded_at: Instant::now(),
+                decoded_at,
+                captured_at: raw.pts().and_then(|pts| self.captured(pts)).unwrap_or(decoded_at),
                 sequence: *next_sequence,
                 matrix: matrix(&raw),
                 range: range(&raw),
@@ -129,6 +135,20 @@ impl Decoder {
                 None => decoded.errors += 1,
             }
         }
+    }
+
+    /// Microseconds from the epoch; pictures may have been taken before it.
+    fn pts(&self, captured: Instant) -> i64 {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        match captured.checked_duration_since(self.epoch) {
+            Some(after) => micros(after),
+            None => -micros(self.epoch.saturating_duration_since(captured)),
+        }
+    }
+
+    fn captured(&self, pts: i64) -> Option<Instant> {
+        let distance = Duration::from_micros(pts.unsigned_abs());
+        if pts < 0 { self.epoch.checked_sub(distance) } else { self.epoch.checked_add(distance) }
     }
 
     fn picture(&mut self, raw: Video) -> Option<Picture> {

@@ -10,6 +10,7 @@ use crate::ffi::Picture;
 pub struct Frame {
     picture: Picture,
     decoded_at: Instant,
+    captured_at: Instant,
     sequence: u64,
     matrix: ColorMatrix,
     range: ColorRange,
@@ -40,6 +41,7 @@ pub enum ColorRange {
 /// What the decoder knows of a picture beside its samples.
 pub(crate) struct FrameInfo {
     pub(crate) decoded_at: Instant,
+    pub(crate) captured_at: Instant,
     pub(crate) sequence: u64,
     pub(crate) matrix: ColorMatrix,
     pub(crate) range: ColorRange,
@@ -48,8 +50,8 @@ pub(crate) struct FrameInfo {
 
 impl Frame {
     pub(crate) fn new(picture: Picture, info: FrameInfo) -> Self {
-        let FrameInfo { decoded_at, sequence, matrix, range, sample_aspect_ratio } = info;
-        Self { picture, decoded_at, sequence, matrix, range, sample_aspect_ratio }
+        let FrameInfo { decoded_at, captured_at, sequence, matrix, range, sample_aspect_ratio } = info;
+        Self { picture, decoded_at, captured_at, sequence, matrix, range, sample_aspect_ratio }
     }
 
     /// Width in pixels, at least 1, not always even.
@@ -87,6 +89,13 @@ impl Frame {
     #[must_use]
     pub fn decoded_at(&self) -> Instant {
         self.decoded_at
+    }
+
+    /// When the picture was taken, on the monotonic clock, as far as the camera lets us know; else when its first packet
+    /// arrived. For comparing cameras with each other.
+    #[must_use]
+    pub fn captured_at(&self) -> Instant {
+        self.captured_at
     }
 
     /// Unique and rising per camera, also across reconnects.

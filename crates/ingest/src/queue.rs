@@ -1,6 +1,7 @@
 //! Coded pictures on their way from a camera's session to its decode thread.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -39,6 +40,8 @@ pub(crate) struct AccessUnit {
     pub(crate) data: Vec<u8>,
     /// Decoding can begin here.
     pub(crate) key: bool,
+    /// When its picture was taken, as far as that is known; else when its first packet arrived.
+    pub(crate) captured: Instant,
 }
 
 /// The sending end. Never waits: when the queue is full, everything up to the next key frame is dropped and counted,
@@ -81,7 +84,7 @@ mod tests {
     use super::*;
 
     fn unit(session: u64, number: u8, key: bool) -> AccessUnit {
-        AccessUnit { session, codec: Codec::H264, data: vec![number], key }
+        AccessUnit { session, codec: Codec::H264, data: vec![number], key, captured: Instant::now() }
     }
 
     fn numbers(receiver: &Receiver<AccessUnit>) -> Vec<u8> {

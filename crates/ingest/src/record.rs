@@ -266,7 +266,7 @@ mod tests {
     impl Playing {
         fn new() -> Self {
             let stream = include_bytes!("../tests/fixtures/small.h264");
-            let frames = Decoder::open(Codec::H264).unwrap().decode(stream, &mut 0).frames;
+            let frames = Decoder::open(Codec::H264).unwrap().decode(stream, Instant::now(), &mut 0).frames;
             Self { record: Record::for_tests(), frame: frames[0].clone(), now: Instant::now() }
         }
 

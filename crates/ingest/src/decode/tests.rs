@@ -22,7 +22,7 @@ fn units(stream: &[u8], codec: Codec) -> Vec<Vec<u8>> {
 fn decode(decoder: &mut Decoder, units: &[Vec<u8>]) -> (Vec<Vec<Arc<Frame>>>, u32) {
     let (mut sequence, mut errors) = (0, 0);
     let mut one = |unit: &Vec<u8>| {
-        let decoded = decoder.decode(unit, &mut sequence);
+        let decoded = decoder.decode(unit, Instant::now(), &mut sequence);
         errors += decoded.errors;
         decoded.frames
     };

@@ -101,7 +101,7 @@ impl Worker {
         let began = Instant::now();
         self.open_for(unit);
         let SessionDecoder::Open { decoder, .. } = &mut self.decoder else { return };
-        let Decoded { frames, errors } = decoder.decode(&unit.data, &mut self.next_sequence);
+        let Decoded { frames, errors } = decoder.decode(&unit.data, unit.captured, &mut self.next_sequence);
         let took = began.elapsed();
         (0..errors).for_each(|_| self.record.count_decode_error());
         for frame in frames {
@@ -148,7 +148,13 @@ mod tests {
     const KEY_FRAME: &[u8] = include_bytes!("../../tests/fixtures/small.h264");
 
     fn unit(session: u64) -> AccessUnit {
-        AccessUnit { session, codec: Codec::H264, data: KEY_FRAME.to_vec(), key: true }
+        AccessUnit {
+            session,
+            codec: Codec::H264,
+            data: KEY_FRAME.to_vec(),
+            key: true,
+            captured: Instant::now(),
+        }
     }
 
     #[track_caller]

@@ -247,6 +247,7 @@ fn access_unit(
     wants_parameters: &mut bool,
 ) -> Result<AccessUnit, Failure> {
     let key = frame.is_random_access_point();
+    let captured = frame.start_ctx().received();
     let new_parameters = frame.has_new_parameters();
     let mut data = frame.into_data();
     if key || new_parameters || *wants_parameters {
@@ -262,7 +263,7 @@ fn access_unit(
             *wants_parameters = false;
         }
     }
-    Ok(AccessUnit { session, codec: video.codec, data, key })
+    Ok(AccessUnit { session, codec: video.codec, data, key, captured })
 }
 
 /// The runtime's clock, which tests can turn.
