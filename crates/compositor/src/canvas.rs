@@ -2,10 +2,8 @@
 
 use crate::geometry::{CanvasSize, Rect};
 
-/// Luma of black in limited range.
-pub(crate) const BLACK_LUMA: u8 = 16;
-/// Chroma of any grey.
-pub(crate) const GREY_CHROMA: u8 = 128;
+/// Y, U and V of black.
+pub(crate) const BLACK: [u8; 3] = [16, 128, 128];
 
 /// A wall's picture: planes Y, U, V of 8-bit samples without padding, chroma at half the size both ways.
 #[derive(Clone, Debug)]
@@ -17,9 +15,13 @@ pub struct Canvas {
 impl Canvas {
     /// A black canvas.
     pub fn black(size: CanvasSize) -> Canvas {
+        Canvas::filled(size, BLACK)
+    }
+
+    /// A canvas of one colour, given as Y, U and V.
+    pub(crate) fn filled(size: CanvasSize, [y, u, v]: [u8; 3]) -> Canvas {
         let luma = size.width() as usize * size.height() as usize;
-        let planes = [vec![BLACK_LUMA; luma], vec![GREY_CHROMA; luma / 4], vec![GREY_CHROMA; luma / 4]];
-        Canvas { size, planes }
+        Canvas { size, planes: [vec![y; luma], vec![u; luma / 4], vec![v; luma / 4]] }
     }
 
     /// Its size in luma samples.
@@ -43,18 +45,33 @@ impl Canvas {
         if plane == 0 { width } else { width / 2 }
     }
 
-    /// Paints black. `rect` is even and inside.
-    pub(crate) fn fill_black(&mut self, rect: Rect) {
+    /// All planes at once, to paint on.
+    pub(crate) fn planes_mut(&mut self) -> [&mut [u8]; 3] {
+        self.planes.each_mut().map(Vec::as_mut_slice)
+    }
+
+    /// Paints Y, U and V. `rect` is even and inside.
+    pub(crate) fn fill(&mut self, rect: Rect, samples: [u8; 3]) {
         if rect.width == 0 || rect.height == 0 {
             return;
         }
-        for plane in 0..3 {
-            let (part, value) = if plane == 0 { (rect, BLACK_LUMA) } else { (rect.chroma(), GREY_CHROMA) };
+        for (plane, value) in samples.into_iter().enumerate() {
+            let part = if plane == 0 { rect } else { rect.chroma() };
             let stride = self.stride(plane);
             let (left, width) = (part.x as usize, part.width as usize);
             let rows =
                 self.planes[plane].chunks_exact_mut(stride).skip(part.y as usize).take(part.height as usize);
             rows.for_each(|row| row[left..left + width].fill(value));
         }
+    }
+
+    /// Paints what of `outer` lies outside of `inner`, which is within it.
+    pub(crate) fn fill_around(&mut self, inner: Rect, outer: Rect, samples: [u8; 3]) {
+        let (right, bottom) = (inner.x + inner.width, inner.y + inner.height);
+        let (outer_right, outer_bottom) = (outer.x + outer.width, outer.y + outer.height);
+        self.fill(Rect { height: inner.y - outer.y, ..outer }, samples);
+        self.fill(Rect { y: bottom, height: outer_bottom - bottom, ..outer }, samples);
+        self.fill(Rect { x: outer.x, width: inner.x - outer.x, ..inner }, samples);
+        self.fill(Rect { x: right, width: outer_right - right, ..inner }, samples);
     }
 }

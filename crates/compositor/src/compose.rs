@@ -1,15 +1,16 @@
 //! Paints what the tiles show onto the canvas, and only what changed since the last time.
 //!
 //! A tile whose picture has the same generation and shape as the one painted before is left as it is, unless a tile
-//! under it was painted in the meantime. Nothing is allocated but when a picture's shape changes. A panic on one tile's
+//! under it was painted in the meantime. Nothing is allocated but when a picture's format changes. A panic on one tile's
 //! picture is that tile's alone: it is black, and the others are painted.
 
-use crate::canvas::Canvas;
-use crate::fit::Mapping;
-use crate::geometry::Rect;
+mod scaling;
+
+use self::scaling::{Format, Scaling};
+use crate::canvas::{BLACK, Canvas};
 use crate::layout::{Layout, Placement};
-use crate::picture::{PictureError, PictureView, Shape};
-use crate::scale::{Instructions, Plane, PlaneScaler};
+use crate::picture::{PictureError, PictureView};
+use crate::scale::Instructions;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -38,30 +39,35 @@ pub struct Composed {
 #[derive(Debug)]
 pub struct Compositor {
     canvas: Canvas,
+    /// Y, U and V.
+    background: [u8; 3],
+    /// In the layout's order.
     tiles: Vec<Tile>,
+    /// Their numbers from the bottom to the top.
+    order: Vec<usize>,
     instructions: Instructions,
 }
 
 impl Compositor {
-    /// A black canvas with the tiles of `layout`.
+    /// A canvas of the layout's background, with its tiles.
     pub fn new(layout: &Layout) -> Compositor {
-        let placements = layout.placements();
-        let tiles = placements
-            .iter()
-            .enumerate()
-            .map(|(i, &placement)| {
-                let beneath = (0..i).filter(|&j| placements[j].rect().overlaps(&placement.rect())).collect();
-                Tile {
-                    placement,
-                    beneath,
-                    painted: Painted::Unknown,
-                    scaling: None,
-                    repainted: false,
-                    panicked: false,
-                }
-            })
-            .collect();
-        Compositor { canvas: Canvas::black(layout.canvas()), tiles, instructions: Instructions::detect() }
+        let (placements, order) = (layout.placements(), layout.painting_order());
+        let tile = |(i, placement): (usize, &Placement)| {
+            let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
+            let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
+            Tile {
+                placement: placement.clone(),
+                beneath,
+                painted: Painted::Unknown,
+                scaling: None,
+                repainted: false,
+                panicked: false,
+            }
+        };
+        let tiles = placements.iter().enumerate().map(tile).collect();
+        let background = layout.background().samples();
+        let canvas = Canvas::filled(layout.canvas(), background);
+        Compositor { canvas, background, tiles, order, instructions: Instructions::detect() }
     }
 
     /// The canvas as it is.
@@ -70,39 +76,49 @@ impl Compositor {
     }
 
     /// Asks every source what it shows at `now`, in painting order, and paints what is new. `sources` are the tiles'
-    /// in the layout's order; a tile without a source is black.
+    /// in the layout's order; a tile without a source shows the background.
     pub fn compose(&mut self, now: Instant, sources: &mut [Box<dyn TileSource>]) -> Composed {
         let mut composed = Composed::default();
-        for i in 0..self.tiles.len() {
+        for &i in &self.order {
             let uncovered = self.tiles[i].beneath.iter().any(|&j| self.tiles[j].repainted);
-            let (tile, canvas, instructions) = (&mut self.tiles[i], &mut self.canvas, self.instructions);
+            let tile = &mut self.tiles[i];
             if uncovered {
                 tile.painted = Painted::Unknown;
             }
             tile.repainted = false;
-            let shown = catch_unwind(AssertUnwindSafe(|| {
-                let mut paint = |picture: Option<PictureView<'_>>| {
-                    composed.refused += usize::from(tile.paint(canvas, picture, instructions).is_err());
-                };
-                match sources.get_mut(i) {
-                    Some(source) => source.show(now, &mut paint),
-                    None => paint(None),
-                }
+            let mut easel = Easel {
+                canvas: &mut self.canvas,
+                background: self.background,
+                instructions: self.instructions,
+            };
+            let shown = catch_unwind(AssertUnwindSafe(|| match sources.get_mut(i) {
+                Some(source) => source.show(now, &mut |picture| {
+                    composed.refused += usize::from(tile.paint(&mut easel, picture).is_err());
+                }),
+                None => tile.paint_flat(&mut easel, self.background),
             }));
             match shown {
                 Ok(()) => tile.panicked = false,
                 Err(panic) => {
                     composed.panics += 1;
-                    tile.handle_panic(canvas, i, &*panic);
+                    tile.handle_panic(&mut easel, i, &*panic);
                 }
             }
-            composed.painted += usize::from(self.tiles[i].repainted);
+            composed.painted += usize::from(tile.repainted);
         }
         composed
     }
 }
 
-/// One tile: its place, what was painted there last, and the scalers for pictures of that shape.
+/// What a tile is painted with.
+struct Easel<'a> {
+    canvas: &'a mut Canvas,
+    /// Y, U and V.
+    background: [u8; 3],
+    instructions: Instructions,
+}
+
+/// One tile: its place, what was painted there last, and the scalers for pictures of that format.
 #[derive(Debug)]
 struct Tile {
     placement: Placement,
@@ -115,50 +131,76 @@ struct Tile {
     panicked: bool,
 }
 
-/// What is known to be in a tile's rectangle, bars included.
+/// What is known to be in a tile's rectangle, bars and frame included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Painted {
     Unknown,
-    Black,
-    Picture { shape: Shape, generation: u64 },
-}
-
-#[derive(Debug)]
-struct Scaling {
-    shape: Shape,
-    mapping: Mapping,
-    luma: PlaneScaler,
-    chroma: PlaneScaler,
+    /// One colour, as Y, U and V.
+    Flat([u8; 3]),
+    Picture {
+        format: Format,
+        generation: u64,
+    },
 }
 
 impl Tile {
-    fn paint(
-        &mut self,
-        canvas: &mut Canvas,
-        picture: Option<PictureView<'_>>,
-        instructions: Instructions,
-    ) -> Result<(), PictureError> {
-        let checked = picture.map_or(Ok(None), |picture| picture.check().map(|()| Some(picture)));
-        let picture = checked.unwrap_or(None);
-        let wanted = picture
-            .map_or(Painted::Black, |p| Painted::Picture { shape: p.shape(), generation: p.generation });
-        if wanted != self.painted {
-            let before = self.painted;
-            // Whoever panics half way through leaves a tile of which nothing is known.
-            self.painted = Painted::Unknown;
-            self.repainted = true;
-            match picture {
-                None => canvas.fill_black(self.placement.rect()),
-                Some(picture) => self.paint_picture(canvas, &picture, before, instructions),
-            }
-            self.painted = wanted;
+    fn paint(&mut self, easel: &mut Easel<'_>, picture: Option<PictureView<'_>>) -> Result<(), PictureError> {
+        let refused = match picture.map(|picture| self.paint_picture(easel, &picture)) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => Err(error),
+            None => Ok(()),
+        };
+        self.paint_flat(easel, BLACK);
+        refused
+    }
+
+    fn paint_flat(&mut self, easel: &mut Easel<'_>, samples: [u8; 3]) {
+        if self.painted != Painted::Flat(samples) {
+            self.begin(easel);
+            easel.canvas.fill(self.placement.rect(), samples);
+            self.painted = Painted::Flat(samples);
         }
-        checked.map(|_| ())
+    }
+
+    fn paint_picture(
+        &mut self,
+        easel: &mut Easel<'_>,
+        picture: &PictureView<'_>,
+    ) -> Result<(), PictureError> {
+        picture.check()?;
+        let format = Format::of(picture);
+        let wanted = Painted::Picture { format, generation: picture.generation };
+        if wanted == self.painted {
+            return Ok(());
+        }
+        let scaling = match self.scaling.take() {
+            Some(scaling) if scaling.format() == format => scaling,
+            _ => Scaling::new(format, &self.placement, easel.instructions)?,
+        };
+        let bars_stand =
+            matches!(self.painted, Painted::Picture { format: painted, .. } if painted == format);
+        self.begin(easel);
+        if !bars_stand {
+            easel.canvas.fill_around(scaling.target(), self.placement.rect(), easel.background);
+        }
+        self.scaling.insert(scaling).paint(easel.canvas, picture);
+        self.painted = wanted;
+        Ok(())
+    }
+
+    /// Whoever panics half way through leaves a tile of which nothing is known. The frame stands on what is beneath, and
+    /// goes when that is painted.
+    fn begin(&mut self, easel: &mut Easel<'_>) {
+        if self.painted == Painted::Unknown {
+            easel.canvas.fill_around(self.placement.rect(), self.placement.framed(), easel.background);
+        }
+        self.painted = Painted::Unknown;
+        self.repainted = true;
     }
 
     /// Makes it black, and forgets all that was made for its pictures. Tells of the first of a row of panics only: the
     /// next ones come at every tick.
-    fn handle_panic(&mut self, canvas: &mut Canvas, number: usize, panic: &(dyn Any + Send)) {
+    fn handle_panic(&mut self, easel: &mut Easel<'_>, number: usize, panic: &(dyn Any + Send)) {
         if !std::mem::replace(&mut self.panicked, true) {
             let panic = panic_text(panic);
             tracing::error!(
@@ -168,56 +210,7 @@ impl Tile {
             );
         }
         self.scaling = None;
-        if self.painted != Painted::Black {
-            canvas.fill_black(self.placement.rect());
-            self.painted = Painted::Black;
-            self.repainted = true;
-        }
-    }
-
-    fn paint_picture(
-        &mut self,
-        canvas: &mut Canvas,
-        picture: &PictureView<'_>,
-        before: Painted,
-        instructions: Instructions,
-    ) {
-        let shape = picture.shape();
-        let scaling = match self.scaling.take() {
-            Some(scaling) if scaling.shape == shape => scaling,
-            _ => Scaling::new(shape, &self.placement, instructions),
-        };
-        let bars_stand = matches!(before, Painted::Picture { shape: painted, .. } if painted == shape);
-        if !bars_stand {
-            fill_bars(canvas, self.placement.rect(), scaling.mapping.target);
-        }
-        self.scaling.insert(scaling).paint(canvas, picture);
-    }
-}
-
-impl Scaling {
-    fn new(shape: Shape, placement: &Placement, instructions: Instructions) -> Scaling {
-        let mapping = Mapping::new(shape, placement.rect(), placement.fit());
-        let scaler = |source: Rect, target: Rect| {
-            PlaneScaler::new((source.width, source.height), (target.width, target.height), instructions)
-        };
-        let luma = scaler(mapping.source, mapping.target);
-        let chroma = scaler(mapping.source.chroma(), mapping.target.chroma());
-        Scaling { shape, mapping, luma, chroma }
-    }
-
-    fn paint(&mut self, canvas: &mut Canvas, picture: &PictureView<'_>) {
-        for plane in 0..3 {
-            let Mapping { source, target } = self.mapping;
-            let (source, target, scaler) = match plane {
-                0 => (source, target, &mut self.luma),
-                _ => (source.chroma(), target.chroma(), &mut self.chroma),
-            };
-            let (stride, canvas_stride) = (picture.strides[plane], canvas.stride(plane));
-            let data = &picture.planes[plane][source.y as usize * stride + source.x as usize..];
-            let place = target.y as usize * canvas_stride + target.x as usize;
-            scaler.scale(Plane { data, stride }, &mut canvas.plane_mut(plane)[place..], canvas_stride);
-        }
+        self.paint_flat(easel, BLACK);
     }
 }
 
@@ -225,20 +218,6 @@ impl Scaling {
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-/// Paints what of `tile` lies outside of `target` black.
-fn fill_bars(canvas: &mut Canvas, tile: Rect, target: Rect) {
-    let (right, bottom) = (target.x + target.width, target.y + target.height);
-    canvas.fill_black(Rect { height: target.y - tile.y, ..tile });
-    canvas.fill_black(Rect { y: bottom, height: tile.y + tile.height - bottom, ..tile });
-    canvas.fill_black(Rect { x: tile.x, y: target.y, width: target.x - tile.x, height: target.height });
-    canvas.fill_black(Rect {
-        x: right,
-        y: target.y,
-        width: tile.x + tile.width - right,
-        height: target.height,
-    });
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! How a picture of any size sits in a tile: which part of it is shown, and where.
 //!
-//! Pixels are taken as square. The scaling itself is in [`crate::scale`].
+//! The scaling itself is in [`crate::scale`]; what is cut off and turned before, in [`crate::presentation`].
 
 use crate::geometry::Rect;
 use crate::picture::Shape;
+use crate::presentation::Orientation;
 
 /// How a picture fills a tile of another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fit {
-    /// All of the picture, its shape kept, black bars on two sides. The shape is that of the picture as it is meant to be
-    /// seen: its samples need not be square.
+    /// All of the picture, its shape kept, the wall's background on two sides. The shape is that of the picture as it is
+    /// meant to be seen: its samples need not be square.
     #[default]
     Contain,
     /// All of the tile, the picture's shape kept, its two sides cut off evenly.
@@ -39,22 +40,24 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Places a picture (each side at least 1) in `tile` (even, at least 2x2).
-    pub(crate) fn new(picture: Shape, tile: Rect, fit: Fit) -> Mapping {
-        let Shape { width, height, sample_aspect: (across, down) } = picture;
-        let whole = Rect { x: 0, y: 0, width, height };
+    /// Places `part` of a picture (each side at least 1, beginning on even samples) in `tile` (even, at least 2x2).
+    pub(crate) fn new(picture: Shape, part: Rect, tile: Rect, fit: Fit, orientation: Orientation) -> Mapping {
+        let (across, down) = picture.sample_aspect;
+        // All is reckoned before the turn.
+        let (width, height) = orientation.turned((tile.width, tile.height));
         match fit {
-            Fit::Stretch => Mapping { source: whole, target: tile },
+            Fit::Stretch => Mapping { source: part, target: tile },
             Fit::Contain => {
-                let (w, h) = largest_within(tile.width, tile.height, picture.seen());
-                Mapping { source: whole, target: centred(tile, even(w, tile.width), even(h, tile.height)) }
+                let seen = Shape { width: part.width, height: part.height, ..picture }.seen();
+                let (w, h) = largest_within(width, height, seen);
+                let (w, h) = orientation.turned((even(w, width), even(h, height)));
+                Mapping { source: part, target: centred(tile, w, h) }
             }
             Fit::Cover => {
                 // The tile's shape counted in the picture's samples.
-                let shape =
-                    (u64::from(tile.width) * u64::from(down), u64::from(tile.height) * u64::from(across));
-                let (w, h) = largest_within(width, height, shape);
-                Mapping { source: centred(whole, even(w, width), even(h, height)), target: tile }
+                let shape = (u64::from(width) * u64::from(down), u64::from(height) * u64::from(across));
+                let (w, h) = largest_within(part.width, part.height, shape);
+                Mapping { source: centred(part, even(w, part.width), even(h, part.height)), target: tile }
             }
         }
     }
@@ -106,7 +109,39 @@ mod tests {
     ) {
         let rect = |[x, y, width, height]: [u32; 4]| Rect { x, y, width, height };
         let expected = Mapping { source: rect(source), target: rect(target) };
-        assert_eq!(Mapping::new(shape(size, aspect), tile, fit), expected);
+        assert_eq!(mapping(shape(size, aspect), tile, fit), expected);
+    }
+
+    /// Of a whole picture, upright.
+    fn mapping(picture: Shape, tile: Rect, fit: Fit) -> Mapping {
+        let whole = Rect { x: 0, y: 0, width: picture.width, height: picture.height };
+        Mapping::new(picture, whole, tile, fit, Orientation::default())
+    }
+
+    #[test]
+    fn a_part_is_fitted_like_a_picture_of_its_size() {
+        let part = Rect { x: 100, y: 200, width: 640, height: 480 };
+        let check = |fit, is_transposed, source: [u32; 4], target: [u32; 4]| {
+            let orientation = Orientation { is_transposed, ..Orientation::default() };
+            let rect = |[x, y, width, height]: [u32; 4]| Rect { x, y, width, height };
+            let found = Mapping::new(shape((1920, 1080), (1, 1)), part, TOP, fit, orientation);
+            assert_eq!(found, Mapping { source: rect(source), target: rect(target) });
+        };
+        let whole = [100, 200, 640, 480];
+        check(Fit::Contain, false, whole, [600, 0, 720, 540]);
+        check(Fit::Contain, true, whole, [756, 0, 406, 540]);
+        check(Fit::Cover, false, [100, 260, 640, 360], [480, 0, 960, 540]);
+        check(Fit::Cover, true, [284, 200, 270, 480], [480, 0, 960, 540]);
+        check(Fit::Stretch, true, whole, [480, 0, 960, 540]);
+    }
+
+    #[test]
+    fn samples_that_are_not_square_turn_with_their_picture() {
+        let part = Rect { x: 0, y: 0, width: 704, height: 576 };
+        let orientation = Orientation { is_transposed: true, ..Orientation::default() };
+        // 4:3 as it is seen; turned 3:4.
+        let found = Mapping::new(shape((704, 576), (12, 11)), part, TOP, Fit::Contain, orientation);
+        assert_eq!(found.target, Rect { x: 756, y: 0, width: 406, height: 540 });
     }
 
     #[test]
@@ -155,7 +190,7 @@ mod tests {
             {
                 for fit in [Fit::Contain, Fit::Cover, Fit::Stretch] {
                     let tile = Rect { x: 10, y: 20, width: tw, height: th };
-                    let Mapping { source, target } = Mapping::new(shape((width, height), aspect), tile, fit);
+                    let Mapping { source, target } = mapping(shape((width, height), aspect), tile, fit);
                     let what = format!(
                         "{width}x{height} of {aspect:?} {fit:?} in {tw}x{th}: {source:?} to {target:?}"
                     );

@@ -1,22 +1,65 @@
 //! Where the tiles of a wall are. Every placement that exists is even, at least 2x2, and inside its canvas.
 //!
-//! Tiles of the presets are disjoint. Explicit rectangles may overlap on purpose (a picture in a picture): they are
-//! painted in the order given, later ones over earlier ones. What the tiles do not cover stays black. How a picture
-//! sits inside its tile is in [`crate::fit`].
+//! Tiles of the presets ([`Preset`]) are disjoint, but for `pip`. Explicit rectangles may overlap on purpose: what has the
+//! larger `z`, or stands later among equals, is painted over the others. What no picture covers shows the wall's
+//! background. How a picture sits inside its tile is in [`crate::presentation`] and [`crate::fit`].
 
+mod preset;
+
+pub use self::preset::{Preset, UnknownPreset};
+
+use crate::colour::Color;
 use crate::fit::Fit;
 use crate::geometry::{CanvasSize, Rect};
+use crate::presentation::Presentation;
 use std::fmt;
 use thiserror::Error;
 
 /// The most tiles a wall takes: 8x8.
 pub const MAX_TILES: usize = 64;
 
+/// Background between the tiles of a preset, and around all of them, in luma samples; each even, 0 to 256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Spacing {
+    gap: u32,
+    border: u32,
+}
+
+/// A gap or border that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("found {0} pixels, expected an even number of pixels, 0 to {most}", most = Spacing::MOST)]
+pub struct SpacingError(pub u32);
+
+impl Spacing {
+    /// The widest gap or border.
+    pub const MOST: u32 = 256;
+
+    /// `gap` between two tiles (and around each inset of `pip`), `border` between the tiles and the canvas's edge.
+    pub fn new(gap: u32, border: u32) -> Result<Spacing, SpacingError> {
+        match [gap, border].into_iter().find(|&length| !length.is_multiple_of(2) || length > Spacing::MOST) {
+            Some(wrong) => Err(SpacingError(wrong)),
+            None => Ok(Spacing { gap, border }),
+        }
+    }
+
+    /// Samples between two tiles.
+    pub fn gap(self) -> u32 {
+        self.gap
+    }
+
+    /// Samples between the outer tiles and the canvas's edge.
+    pub fn border(self) -> u32 {
+        self.border
+    }
+}
+
 /// One tile's place on the canvas, in luma samples; made only by [`Layout`], so it is even, inside and not empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     rect: Rect,
-    fit: Fit,
+    z: i32,
+    frame: u32,
+    presentation: Presentation,
 }
 
 impl Placement {
@@ -40,18 +83,35 @@ impl Placement {
         self.rect.height
     }
 
+    /// What has the larger one is painted over what has the smaller one.
+    pub fn z(&self) -> i32 {
+        self.z
+    }
+
     /// How a picture of another shape fills it.
     pub fn fit(&self) -> Fit {
-        self.fit
+        self.presentation.fit
+    }
+
+    /// What it shows of its picture, and how.
+    pub fn presentation(&self) -> &Presentation {
+        &self.presentation
     }
 
     pub(crate) fn rect(&self) -> Rect {
         self.rect
     }
+
+    /// The tile and the frame of background around it: all that is painted with it.
+    pub(crate) fn framed(&self) -> Rect {
+        let Rect { x, y, width, height } = self.rect;
+        let frame = self.frame;
+        Rect { x: x - frame, y: y - frame, width: width + 2 * frame, height: height + 2 * frame }
+    }
 }
 
 /// A tile as somebody asked for it, not yet checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TileRect {
     /// Samples from the canvas's left edge.
     pub x: u32,
@@ -61,59 +121,52 @@ pub struct TileRect {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// How a picture of another shape fills it.
-    pub fit: Fit,
+    /// What has the larger one is painted over what has the smaller one; of equals, the later one over the earlier.
+    pub z: i32,
+    /// What it shows of its picture, and how.
+    pub presentation: Presentation,
 }
 
-/// A canvas size and the tiles on it, in painting order.
+/// A canvas size, its background, and the tiles on it in the order in which they were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     canvas: CanvasSize,
+    background: Color,
     placements: Vec<Placement>,
 }
 
 impl Layout {
-    /// The reference layout, four tiles in the order left, top, bottom, right. At 1920x1080: 480x1080 | 960x540 over
-    /// 960x540 | 480x1080; at other sizes a quarter, a half and a quarter, to even samples.
-    pub fn columns(canvas: CanvasSize) -> Layout {
-        let xs = [0, even_share(1, 4, canvas.width()), even_share(3, 4, canvas.width()), canvas.width()];
-        let ys = [0, even_share(1, 2, canvas.height()), canvas.height()];
-        let place = |left: usize, right: usize, top: usize, bottom: usize| Placement {
-            rect: Rect { x: xs[left], y: ys[top], width: xs[right] - xs[left], height: ys[bottom] - ys[top] },
-            fit: Fit::default(),
+    /// The cells of a preset for `tiles` tiles; where it has more cells than that, all of them.
+    pub fn preset(
+        preset: Preset,
+        canvas: CanvasSize,
+        tiles: usize,
+        spacing: Spacing,
+    ) -> Result<Layout, PresetError> {
+        let rects = preset.rects(canvas, tiles, spacing)?;
+        let is_inset = |i: usize| preset == Preset::Pip && i > 0;
+        let place = |(i, rect): (usize, Rect)| Placement {
+            rect,
+            z: i32::from(is_inset(i)),
+            frame: if is_inset(i) { spacing.gap() } else { 0 },
+            presentation: Presentation::default(),
         };
-        let placements = vec![place(0, 1, 0, 2), place(1, 2, 0, 1), place(1, 2, 1, 2), place(2, 3, 0, 2)];
-        Layout { canvas, placements }
+        let placements = rects.into_iter().enumerate().map(place).collect();
+        Ok(Layout { canvas, background: Color::BLACK, placements })
     }
 
-    /// `tiles` equal tiles (to two samples), row by row. Of all numbers of columns the one is taken in which a 16:9
-    /// picture comes out largest; of equals, the one that leaves the fewest cells empty.
-    pub fn grid(canvas: CanvasSize, tiles: usize) -> Result<Layout, GridError> {
-        if !(1..=MAX_TILES).contains(&tiles) {
-            return Err(GridError(tiles));
-        }
-        let n = tiles as u32;
-        let (columns, rows) = (1..=n)
-            .map(|columns| (columns, n.div_ceil(columns)))
-            .max_by_key(|&(columns, rows)| {
-                let widest = (canvas.width() / columns).min(canvas.height() / rows * 16 / 9);
-                (widest, std::cmp::Reverse(columns * rows))
-            })
-            .expect("there is at least one tile");
-        let placements = (0..n)
-            .map(|i| {
-                let (column, row) = (i % columns, i / columns);
-                let x = even_share(column, columns, canvas.width());
-                let y = even_share(row, rows, canvas.height());
-                let width = even_share(column + 1, columns, canvas.width()) - x;
-                let height = even_share(row + 1, rows, canvas.height()) - y;
-                Placement { rect: Rect { x, y, width, height }, fit: Fit::default() }
-            })
-            .collect();
-        Ok(Layout { canvas, placements })
+    /// [`Preset::Columns`] without gaps.
+    pub fn columns(canvas: CanvasSize) -> Layout {
+        let layout = Layout::preset(Preset::Columns, canvas, 4, Spacing::default());
+        layout.expect("four columns and two rows fit every canvas")
     }
 
-    /// Tiles where the user wants them; they may overlap, and later ones are painted over earlier ones.
+    /// [`Preset::Grid`] without gaps.
+    pub fn grid(canvas: CanvasSize, tiles: usize) -> Result<Layout, PresetError> {
+        Layout::preset(Preset::Grid, canvas, tiles, Spacing::default())
+    }
+
+    /// Tiles where the user wants them; they may overlap.
     ///
     /// Every problem of every tile is reported together.
     pub fn explicit(canvas: CanvasSize, tiles: Vec<TileRect>) -> Result<Layout, LayoutProblems> {
@@ -129,18 +182,33 @@ impl Layout {
         }
         let placements = tiles
             .into_iter()
-            .map(|TileRect { x, y, width, height, fit }| Placement {
+            .map(|TileRect { x, y, width, height, z, presentation }| Placement {
                 rect: Rect { x, y, width, height },
-                fit,
+                z,
+                frame: 0,
+                presentation,
             })
             .collect();
-        Ok(Layout { canvas, placements })
+        Ok(Layout { canvas, background: Color::BLACK, placements })
     }
 
     /// The same tiles, with `fit` in every one of them.
     pub fn with_fit(mut self, fit: Fit) -> Layout {
-        self.placements.iter_mut().for_each(|placement| placement.fit = fit);
+        self.placements.iter_mut().for_each(|placement| placement.presentation.fit = fit);
         self
+    }
+
+    /// The same tiles, the first ones showing their pictures so.
+    pub fn with_presentations(mut self, presentations: impl IntoIterator<Item = Presentation>) -> Layout {
+        for (placement, presentation) in self.placements.iter_mut().zip(presentations) {
+            placement.presentation = presentation;
+        }
+        self
+    }
+
+    /// The same tiles on another background.
+    pub fn with_background(self, background: Color) -> Layout {
+        Layout { background, ..self }
     }
 
     /// The canvas that the tiles are on.
@@ -148,16 +216,41 @@ impl Layout {
         self.canvas
     }
 
-    /// The tiles in painting order.
+    /// The colour of what no picture covers.
+    pub fn background(&self) -> Color {
+        self.background
+    }
+
+    /// The tiles, in the order in which they were asked for.
     pub fn placements(&self) -> &[Placement] {
         &self.placements
     }
+
+    /// Numbers of the tiles from the bottom to the top.
+    pub(crate) fn painting_order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.placements.len()).collect();
+        order.sort_by_key(|&i| self.placements[i].z);
+        order
+    }
 }
 
-/// A grid that cannot be.
+/// A preset that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("found a grid of {0} tiles, expected 1 to {MAX_TILES}")]
-pub struct GridError(pub usize);
+#[allow(missing_docs, reason = "the fields are said by the message")]
+pub enum PresetError {
+    /// A grid of nothing, or of more than a wall takes.
+    #[error("found a grid of {0} tiles, expected 1 to {MAX_TILES}")]
+    Grid(usize),
+    /// More tiles than cells.
+    #[error("found {found} tiles, expected at most {expected}, the cells of the layout {preset}")]
+    Tiles { preset: Preset, found: usize, expected: usize },
+    /// Nothing is left for the tiles.
+    #[error(
+        "found a gap of {gap} and a border of {border}, expected less: they leave no room for the layout {preset} on {width}x{height}",
+        gap = spacing.gap(), border = spacing.border(), width = canvas.width(), height = canvas.height()
+    )]
+    NoRoom { preset: Preset, canvas: CanvasSize, spacing: Spacing },
+}
 
 /// Everything that is wrong with a list of explicit tiles; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -227,11 +320,6 @@ fn problems_of(canvas: CanvasSize, tile: usize, rect: &TileRect) -> Vec<LayoutPr
         }
     }
     problems
-}
-
-/// `part` of `parts` of `length` (even), to the nearest even sample.
-fn even_share(part: u32, parts: u32, length: u32) -> u32 {
-    (part * (length / 2) + parts / 2) / parts * 2
 }
 
 #[cfg(test)]

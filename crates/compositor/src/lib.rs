@@ -6,24 +6,32 @@
 //! brings those.
 
 mod canvas;
+mod colour;
 mod compose;
 pub mod encoder;
 mod fit;
 mod geometry;
 mod key_frames;
 mod layout;
+mod mask;
 mod picture;
+mod presentation;
 mod scale;
 mod tick;
 mod wall;
 mod window;
 
 pub use canvas::Canvas;
+pub use colour::{Color, ColorError, ColorMatrix, ColorRange};
 pub use compose::{Composed, Compositor, TileSource};
 pub use fit::Fit;
 pub use geometry::{Bitrate, BitrateError, CanvasSize, CanvasSizeError, FrameRate, FrameRateError};
-pub use layout::{GridError, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, TileRect};
+pub use layout::{
+    Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing, SpacingError,
+    TileRect, UnknownPreset,
+};
 pub use picture::{PictureError, PictureView};
+pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
 pub use wall::{AccessUnit, Sink, StartError, Wall, WallConfig, WallStats, WallView};
 pub use window::Percentiles;

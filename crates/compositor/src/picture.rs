@@ -1,10 +1,11 @@
 //! A picture as the compositor borrows it: whoever owns it stays outside this crate.
 
+use crate::colour::{ColorMatrix, ColorRange};
 use crate::geometry::Rect;
 use thiserror::Error;
 
 /// The longest side of a picture that is composed; what is larger is refused, not scaled.
-const MAX_SIDE: u32 = 16_384;
+pub(crate) const MAX_SIDE: u32 = 16_384;
 
 /// A borrowed I420 picture: 8 bits, planes Y, U, V, chroma planes of half the size rounded up.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,10 @@ pub struct PictureView<'a> {
     /// Width to height of one sample: (1, 1) is square, (12, 11) is 704x576 shown as 4:3 (`sample_aspect_ratio` of H.264,
     /// section E.2.1). What is 0 is unknown, and what is beyond 1:4 to 4:1 is a mistake: both count as square.
     pub sample_aspect: (u32, u32),
+    /// How luma and chroma are made from red, green and blue. The canvas is BT.709: what is not is converted.
+    pub matrix: ColorMatrix,
+    /// Which sample values mean black and white. The canvas is of limited range: what is not is converted.
+    pub range: ColorRange,
     /// Changes when the picture does, and never returns to an earlier value within one tile: a tile whose generation
     /// and size stay is not painted again.
     pub generation: u64,
@@ -55,6 +60,15 @@ pub enum PictureError {
         found: usize,
         /// The least that holds all rows.
         expected: usize,
+    },
+    /// A crop or a mask in pixels reaches outside of the picture: it was made for pictures of another size. Nothing is
+    /// shown rather than what the mask was to hide.
+    #[error("found a crop or a mask outside of the picture of {width}x{height}, expected one inside")]
+    Area {
+        /// The picture's width.
+        width: u32,
+        /// The picture's height.
+        height: u32,
     },
 }
 
@@ -118,6 +132,8 @@ mod tests {
             planes: [&y, &c[..11], &c[..11]],
             strides: [8, 4, 4],
             sample_aspect: (1, 1),
+            matrix: ColorMatrix::Bt709,
+            range: ColorRange::Limited,
             generation: 0,
         };
         assert_eq!(whole.check(), Ok(()));
@@ -136,7 +152,10 @@ mod tests {
     fn samples_of_an_impossible_shape_count_as_square() {
         let of = |sample_aspect| {
             let (planes, strides) = ([&[0_u8][..]; 3], [1; 3]);
-            let view = PictureView { width: 1, height: 1, planes, strides, sample_aspect, generation: 0 };
+            let (matrix, range) = (ColorMatrix::Bt709, ColorRange::Limited);
+            let (width, height, generation) = (1, 1, 0);
+            let view =
+                PictureView { width, height, planes, strides, sample_aspect, matrix, range, generation };
             view.shape().sample_aspect
         };
         for sane in [(1, 1), (12, 11), (16, 11), (4, 1), (1, 4), (u32::MAX, u32::MAX / 4 + 1)] {

@@ -5,7 +5,7 @@
 //! swscale's `area` flag, and the results agree with it to about one step of 255.
 //!
 //! First the rows are weighed together into one row of 15-bit sums, then that row is filtered sideways into the
-//! canvas. Two shortcuts give the very same numbers: equal sizes are copied, and reductions by 2 or 4 sideways and 1,
+//! canvas; a turned or mirrored picture's row goes where [`Orientation`] puts it. Two shortcuts give the very same numbers: equal sizes are copied, and reductions by 2 or 4 sideways and 1,
 //! 2, 4 or 8 downwards (the reference layout, and every 2x2 and 4x4 grid of 1080p cameras) are summed in whole numbers.
 //!
 //! **Why our own and not a library.** Measured with `benches/compose.rs` and a sketch of the same four tiles, CPU ms a
@@ -19,7 +19,10 @@
 mod avx2;
 mod axis;
 mod scalar;
+mod turn;
 
+use crate::colour::Conversion;
+use crate::presentation::Orientation;
 use axis::Axis;
 
 /// Weights of one output sample of the vertical filter add up to this: 8 bits, so that sums of 8-bit samples fill 16.
@@ -59,12 +62,16 @@ pub(crate) struct Plane<'a> {
 #[derive(Debug)]
 pub(crate) struct PlaneScaler {
     source: (usize, usize),
+    /// Before it is turned.
     output: (usize, usize),
+    orientation: Orientation,
     path: Path,
     vertical: Axis,
     horizontal: Axis,
     /// One row of vertical sums, with room for the taps that reach over its end with weight 0.
     row: Vec<i16>,
+    /// Scaled rows on their way to become columns; empty where they stay rows.
+    band: Vec<u8>,
     instructions: Instructions,
 }
 
@@ -78,8 +85,14 @@ enum Path {
 }
 
 impl PlaneScaler {
-    /// From `source` to `output`, each (samples a row, rows), each at least 1.
-    pub(crate) fn new(source: (u32, u32), output: (u32, u32), instructions: Instructions) -> PlaneScaler {
+    /// From `source` to `output`, each (samples a row, rows), each at least 1. What is turned by a quarter comes out with
+    /// the output's sides exchanged.
+    pub(crate) fn new(
+        source: (u32, u32),
+        output: (u32, u32),
+        orientation: Orientation,
+        instructions: Instructions,
+    ) -> PlaneScaler {
         let vertical = Axis::new(source.1, output.1, VERTICAL_UNIT, 1);
         let horizontal = Axis::new(source.0, output.0, HORIZONTAL_UNIT, 4);
         let row = vec![0; horizontal.reach().max(source.0 as usize)];
@@ -91,45 +104,72 @@ impl PlaneScaler {
             _ => Path::Filter,
         };
         let size = |(width, height): (u32, u32)| (width as usize, height as usize);
-        PlaneScaler {
-            source: size(source),
-            output: size(output),
-            path,
-            vertical,
-            horizontal,
-            row,
-            instructions,
-        }
+        let (source, output) = (size(source), size(output));
+        let band = vec![0; if orientation.is_transposed { turn::BAND * output.0 } else { 0 }];
+        PlaneScaler { source, output, orientation, path, vertical, horizontal, row, band, instructions }
     }
 
-    /// Scales `source` into `canvas`, whose first byte is the output's first sample.
+    /// Scales `source` into `canvas`, whose first byte is the outcome's first sample.
     ///
     /// # Panics
     /// Where a plane is smaller than the sizes this was made for.
     pub(crate) fn scale(&mut self, source: Plane<'_>, canvas: &mut [u8], canvas_stride: usize) {
+        if self.orientation.is_transposed {
+            return self.scale_to_columns(source, canvas, canvas_stride);
+        }
         let (width, rows) = self.output;
-        let stride = source.stride;
-        let instructions = self.instructions;
-        // The last row of either plane may end before its stride does.
-        for (y, output) in canvas.chunks_mut(canvas_stride).take(rows).enumerate() {
-            let output = &mut output[..width];
-            let (first, weights) = self.vertical.taps_of(y);
-            let rows = &source.data[first * stride..];
-            if self.path == Path::Copy {
-                output.copy_from_slice(&rows[..width]);
-                continue;
+        for y in 0..rows {
+            let line = if self.orientation.flips_columns { rows - 1 - y } else { y };
+            let output = &mut canvas[line * canvas_stride..][..width];
+            self.scale_row(source, y, output);
+            if self.orientation.flips_rows {
+                output.reverse();
             }
-            if let Path::Box { across, down } = self.path {
-                instructions.sum_boxes(rows, stride, across, down, output);
-                continue;
+        }
+    }
+
+    fn scale_to_columns(&mut self, source: Plane<'_>, canvas: &mut [u8], canvas_stride: usize) {
+        let (width, rows) = self.output;
+        let mut band = std::mem::take(&mut self.band);
+        for first in (0..rows).step_by(turn::BAND) {
+            let count = turn::BAND.min(rows - first);
+            for (k, row) in band.chunks_exact_mut(width).take(count).enumerate() {
+                self.scale_row(source, first + k, row);
             }
-            instructions.weigh_rows(rows, stride, weights, &mut self.row[..self.source.0]);
-            if self.path == Path::SameWidth {
-                instructions.round_row(&self.row[..width], output);
-            } else {
+            turn::write_columns(&band, self.output, (first, count), self.orientation, canvas, canvas_stride);
+        }
+        self.band = band;
+    }
+
+    /// Makes row `y` of the output.
+    #[inline]
+    fn scale_row(&mut self, source: Plane<'_>, y: usize, output: &mut [u8]) {
+        let (stride, instructions) = (source.stride, self.instructions);
+        let (first, weights) = self.vertical.taps_of(y);
+        let rows = &source.data[first * stride..];
+        match self.path {
+            Path::Copy => output.copy_from_slice(&rows[..output.len()]),
+            Path::Box { across, down } => instructions.sum_boxes(rows, stride, across, down, output),
+            Path::SameWidth => {
+                instructions.weigh_rows(rows, stride, weights, &mut self.row[..self.source.0]);
+                instructions.round_row(&self.row[..output.len()], output);
+            }
+            Path::Filter => {
+                instructions.weigh_rows(rows, stride, weights, &mut self.row[..self.source.0]);
                 instructions.filter_row(&self.row, &self.horizontal, output);
             }
         }
+    }
+
+    /// The first column of the output, before it is turned, in which any of the source's columns `from` to `to` has a
+    /// part, and the one after the last. `from` is less than `to`.
+    pub(crate) fn columns_touched(&self, from: u32, to: u32) -> (u32, u32) {
+        self.horizontal.touched(from, to)
+    }
+
+    /// The same for rows.
+    pub(crate) fn rows_touched(&self, from: u32, to: u32) -> (u32, u32) {
+        self.vertical.touched(from, to)
     }
 }
 
@@ -157,6 +197,21 @@ impl Instructions {
     fn round_row(self, row: &[i16], output: &mut [u8]) {
         // The compiler makes good vectors of this one by itself.
         scalar::round_row(row, output);
+    }
+
+    /// Two rows of luma and their row of chroma, to the canvas's matrix and range.
+    pub(crate) fn convert_rows(
+        self,
+        conversion: &Conversion,
+        luma: [&mut [u8]; 2],
+        u: &mut [u8],
+        v: &mut [u8],
+    ) {
+        match self {
+            Instructions::Scalar => conversion.convert_rows(luma, u, v),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => avx2::convert_rows(conversion, luma, u, v),
+        }
     }
 
     /// `output[x]` = the mean of `across` x `down` source samples, rounded.

@@ -78,8 +78,8 @@ pub enum StartError {
         /// The wall's.
         expected: CanvasSize,
     },
-    /// There is not one source for each tile.
-    #[error("found {found} tile sources, expected {expected}, one for each tile of the layout")]
+    /// There are more sources than tiles.
+    #[error("found {found} tile sources, expected at most {expected}, one for each tile of the layout")]
     Tiles {
         /// The sources that were given.
         found: usize,
@@ -102,7 +102,8 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Opens the encoder and starts the thread. `tiles` are in the layout's order, one for each placement.
+    /// Opens the encoder and starts the thread. `tiles` are in the layout's order; placements without one show the
+    /// background.
     pub fn start(
         config: WallConfig,
         tiles: Vec<Box<dyn TileSource>>,
@@ -123,7 +124,7 @@ impl Wall {
             return Err(StartError::Canvas { found: config.layout.canvas(), expected: config.size });
         }
         let expected = config.layout.placements().len();
-        if tiles.len() != expected {
+        if tiles.len() > expected {
             return Err(StartError::Tiles { found: tiles.len(), expected });
         }
         let encoder = open()?;
@@ -176,7 +177,7 @@ impl WallView {
         &self.0.config.name
     }
 
-    /// Where its tiles are, in painting order.
+    /// Where its tiles are, in the layout's order.
     pub fn placements(&self) -> &[Placement] {
         self.0.config.layout.placements()
     }

@@ -19,13 +19,13 @@ fn canvases() -> impl Iterator<Item = CanvasSize> {
 fn check_preset(layout: &Layout) {
     let canvas = layout.canvas();
     for (i, tile) in layout.placements().iter().enumerate() {
-        let what = format!("tile {i} {tile:?} of {} on {canvas:?}", layout.placements().len());
+        let what = format!("tile {i} {:?} of {} on {canvas:?}", tile.rect(), layout.placements().len());
         assert!([tile.x(), tile.y(), tile.width(), tile.height()].iter().all(|v| v % 2 == 0), "even: {what}");
         assert!(tile.width() >= 2 && tile.height() >= 2, "not empty: {what}");
         assert!(tile.x() + tile.width() <= canvas.width(), "inside: {what}");
         assert!(tile.y() + tile.height() <= canvas.height(), "inside: {what}");
         for other in &layout.placements()[i + 1..] {
-            assert!(!tile.rect().overlaps(&other.rect()), "disjoint: {what} and {other:?}");
+            assert!(!tile.rect().overlaps(&other.rect()), "disjoint: {what} and {:?}", other.rect());
         }
     }
 }
@@ -85,12 +85,12 @@ fn grids_take_the_shape_in_which_cameras_are_largest() {
 #[test]
 fn a_grid_of_none_or_too_many_is_refused() {
     for n in [0, 65, usize::MAX] {
-        assert_eq!(Layout::grid(CanvasSize::FULL_HD, n), Err(GridError(n)));
+        assert_eq!(Layout::grid(CanvasSize::FULL_HD, n), Err(PresetError::Grid(n)));
     }
 }
 
 fn tile(x: u32, y: u32, width: u32, height: u32) -> TileRect {
-    TileRect { x, y, width, height, fit: Fit::Contain }
+    TileRect { x, y, width, height, ..TileRect::default() }
 }
 
 #[test]

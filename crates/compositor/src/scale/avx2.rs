@@ -9,6 +9,7 @@
 
 use super::axis::Axis;
 use super::{FRACTION_BITS, scalar};
+use crate::colour::Conversion;
 use std::arch::x86_64::*;
 
 /// How many rows ahead of its own a block of box sums asks for; 4 to 12 make no difference that can be measured.
@@ -57,6 +58,18 @@ pub(super) fn sum_boxes(rows: &[u8], stride: usize, across: usize, down: usize, 
             _ => scalar::sum_boxes(rows, stride, across, down, output),
         }
     }
+}
+
+pub(super) fn convert_rows(conversion: &Conversion, luma: [&mut [u8]; 2], u: &mut [u8], v: &mut [u8]) {
+    assert!(std::arch::is_x86_feature_detected!("avx2"));
+    // SAFETY: AVX2 is there; it is safe code all the way down.
+    unsafe { convert_rows_avx2(conversion, luma, u, v) }
+}
+
+/// The compiler's own vectors, of the code that every processor runs.
+#[target_feature(enable = "avx2")]
+fn convert_rows_avx2(conversion: &Conversion, luma: [&mut [u8]; 2], u: &mut [u8], v: &mut [u8]) {
+    conversion.convert_rows(luma, u, v);
 }
 
 /// Where blocks of `width` begin that together cover `length`, at least `width`; the last one overlaps the one before

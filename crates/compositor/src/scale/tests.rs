@@ -16,7 +16,11 @@ fn noise(width: usize, height: usize, seed: u64) -> Vec<u8> {
 fn scale(plane: &[u8], source: (u32, u32), output: (u32, u32), instructions: Instructions) -> Vec<u8> {
     let mut scaled = vec![0; (output.0 * output.1) as usize];
     let plane = Plane { data: plane, stride: source.0 as usize };
-    PlaneScaler::new(source, output, instructions).scale(plane, &mut scaled, output.0 as usize);
+    PlaneScaler::new(source, output, Orientation::default(), instructions).scale(
+        plane,
+        &mut scaled,
+        output.0 as usize,
+    );
     scaled
 }
 
@@ -42,7 +46,7 @@ fn shortcuts_give_the_filters_numbers() {
         let plane = noise(source.0 as usize, source.1 as usize, 3);
         for instructions in [Instructions::Scalar, Instructions::detect()] {
             let mut filtered = vec![0; 70 * 20];
-            let mut scaler = PlaneScaler::new(source, output, instructions);
+            let mut scaler = PlaneScaler::new(source, output, Orientation::default(), instructions);
             assert_ne!(scaler.path, Path::Filter);
             scaler.path = Path::Filter;
             scaler.scale(Plane { data: &plane, stride: source.0 as usize }, &mut filtered, 70);
@@ -74,7 +78,7 @@ fn rows_further_apart_than_they_are_long_are_read_and_written_in_place() {
     let mut canvas = vec![9; 80 * 24];
     // The last row of either ends where its samples do.
     let source = Plane { data: &padded[..39 * 128 + 100], stride: 128 };
-    PlaneScaler::new((100, 40), (60, 24), Instructions::detect()).scale(
+    PlaneScaler::new((100, 40), (60, 24), Orientation::default(), Instructions::detect()).scale(
         source,
         &mut canvas[..23 * 80 + 60],
         80,

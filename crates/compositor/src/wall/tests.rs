@@ -339,8 +339,12 @@ fn a_wall_whose_parts_do_not_fit_together_does_not_start() {
     let other = Layout::columns(CanvasSize::FULL_HD);
     let error = Wall::start(WallConfig { layout: other, ..config(25) }, dark(), vec![]).expect_err("refused");
     assert_eq!(error.to_string(), "found a layout for 1920x1080, expected one for the wall's 64x64");
-    let error = Wall::start(config(25), vec![], vec![]).expect_err("refused");
-    assert_eq!(error.to_string(), "found 0 tile sources, expected 1, one for each tile of the layout");
+    let two = dark().into_iter().chain(dark()).collect();
+    let error = Wall::start(config(25), two, vec![]).expect_err("refused");
+    assert_eq!(
+        error.to_string(),
+        "found 2 tile sources, expected at most 1, one for each tile of the layout"
+    );
 }
 
 #[test]
