@@ -34,6 +34,7 @@ mod stats;
 mod tile;
 
 pub use camera::{Camera, CameraConfig, CameraView, StartError, Transport};
+pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
 pub use source::{SourceUrl, SourceUrlError};
