@@ -101,7 +101,7 @@ impl Worker {
         let began = Instant::now();
         self.open_for(unit);
         let SessionDecoder::Open { decoder, .. } = &mut self.decoder else { return };
-        let Decoded { frames, errors, .. } =
+        let Decoded { frames, errors, refused } =
             decoder.decode(&unit.data, unit.captured, &mut self.next_sequence);
         let took = began.elapsed();
         if refused.is_some() {
