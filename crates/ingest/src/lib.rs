@@ -20,6 +20,7 @@
 
 mod backoff;
 mod camera;
+mod coded;
 mod decode;
 #[allow(unsafe_code, reason = "libavutil's frames and libswscale behind safe types")]
 mod ffi;

@@ -12,7 +12,7 @@ use crate::record::Record;
 const CAPACITY: usize = 32;
 
 /// No picture of 16 megapixels needs more; what is larger is not a picture.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Video codecs that are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
