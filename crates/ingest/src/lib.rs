@@ -26,6 +26,8 @@ mod decode;
 mod ffi;
 mod ffmpeg;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod pace;
 mod queue;
 mod record;
