@@ -67,7 +67,7 @@ enum SessionDecoder {
     None,
     Open {
         session: u64,
-        decoder: Decoder,
+        decoder: Box<Decoder>,
     },
     /// It panicked or did not open: nothing more of this session can be decoded.
     Broken {
@@ -125,7 +125,9 @@ impl Worker {
         // The old decoder's memory goes before the new one's comes.
         self.decoder = SessionDecoder::None;
         match (self.open)(unit.codec) {
-            Ok(decoder) => self.decoder = SessionDecoder::Open { session: unit.session, decoder },
+            Ok(decoder) => {
+                self.decoder = SessionDecoder::Open { session: unit.session, decoder: Box::new(decoder) }
+            }
             Err(error) => {
                 tracing::error!(camera = %self.record.name(), "{error}");
                 self.give_up(unit.session);
