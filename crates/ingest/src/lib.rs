@@ -37,6 +37,7 @@ mod stats;
 mod tile;
 
 pub use camera::{Camera, CameraConfig, CameraView, OnWall, StartError, Transport};
+pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
 pub use shown::TileSize;
