@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::decode::{DecodeThread, SpawnError};
+use crate::decode::{DecodeThread, Hardware, SpawnError};
 use crate::ffmpeg::{self, FfmpegTooOld};
 use crate::queue::queue;
 use crate::record::{About, CameraRecord, Record, Stream};
@@ -39,6 +39,8 @@ pub struct CameraConfig {
     pub substream: Option<SourceUrl>,
     /// How RTP comes.
     pub transport: Transport,
+    /// What decodes it.
+    pub hwaccel: Hardware,
     /// Connected only while somebody looks, and 10 s longer.
     pub on_demand: bool,
     /// Without a decoded frame for so long, the session is closed and opened again; longer for a camera that is found
@@ -50,7 +52,7 @@ pub struct CameraConfig {
 }
 
 impl CameraConfig {
-    /// A camera with the defaults: one stream, TCP, always connected, 10 s of silence, 20 s for the first frame.
+    /// A camera with the defaults: one stream, TCP, software, always connected, 10 s of silence, 20 s for the first frame.
     #[must_use]
     pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
         Self {
@@ -58,6 +60,7 @@ impl CameraConfig {
             source,
             substream: None,
             transport: Transport::default(),
+            hwaccel: Hardware::default(),
             on_demand: false,
             silence: Duration::from_secs(10),
             first_frame_budget: Duration::from_secs(20),
@@ -144,7 +147,7 @@ impl Camera {
     ) -> Result<(), StartError> {
         let record = Record::new(self.view.record.clone(), stream);
         let (feeder, units) = queue(record.clone());
-        let decoding = DecodeThread::spawn(units, record.clone())
+        let decoding = DecodeThread::spawn(config.hwaccel, units, record.clone())
             .map_err(|SpawnError(source)| StartError::Thread { name: config.name.clone(), source })?;
         self.decoding.push(decoding);
         record.progressed(&format!("connecting to {}:{}", config.source.host(), config.source.port()));

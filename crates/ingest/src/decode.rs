@@ -1,5 +1,6 @@
 //! Access units in, frames out: libavcodec with one thread, no more delay than the stream's own reordering.
 
+mod budget;
 mod hardware;
 mod thread;
 
@@ -13,15 +14,20 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Dictionary, Discard, Error, Packet};
 
+use budget::Budget;
 pub use hardware::Hardware;
 pub(crate) use thread::{DecodeThread, SpawnError};
 
+use crate::coded;
 use crate::ffi::{Converter, Picture};
 use crate::frame::{ColorMatrix, ColorRange, Frame, FrameInfo};
-use crate::queue::Codec;
+use crate::queue::{Codec, MAX_BYTES};
 
 /// 4096x4096. A larger picture is refused before memory is spent on it.
 pub(crate) const MAX_PIXELS: u32 = 16 * 1024 * 1024;
+
+/// Slices as small as a packet make 1,500 NAL units of a key frame of 2 MB.
+const MAX_PARTS: usize = 2_048;
 
 /// More frames than any reordering buffer holds; past it a decoder that never says "again" is left alone until the
 /// next access unit.
@@ -37,13 +43,19 @@ pub(crate) struct Decoder {
     epoch: Instant,
     /// Where the next frame goes; handed out once it is filled.
     empty: Video,
+    budget: Budget,
+    /// What was asked for; the budget may allow less.
+    wanted: Effort,
+    /// What libavcodec was told.
+    effort: Effort,
+    /// The last parameter sets are of a picture that is too large.
+    too_large: Option<(u32, u32)>,
 }
 
 /// How much of a picture is decoded. Below [`Effort::Full`] pictures are worth looking at only when they are shown much
 /// smaller than they are; none is ever called damaged for it. Back at full effort, pictures are perfect from the next
 /// key frame on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-#[allow(dead_code, reason = "the decode thread chooses it by the size of the tile")]
 pub(crate) enum Effort {
     /// No loop filter, and no picture that others do not refer to.
     ReferencesOnly,
@@ -77,16 +89,18 @@ pub(crate) struct Decoded {
 
 /// Why an access unit was kept from the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[allow(dead_code, reason = "made next")]
 pub(crate) enum Refused {
     /// Its own parameter sets or headers say so, or the last ones before it.
     #[error("pictures of {width}x{height} are too large, expected at most 16 megapixels")]
     TooLarge { width: u32, height: u32 },
     #[error("a coded picture of {bytes} bytes is too large, expected at most 8 MiB")]
     TooManyBytes { bytes: usize },
-    /// Decoding took more than its budget again and again, even with the least effort: everything up to a key frame
-    /// that is within the budget again is passed over.
-    #[error("decoding took {spent_ms} ms of CPU time a picture, expected at most {budget_ms} ms")]
+    /// libavcodec keeps some kilobytes for every NAL unit, however small it is.
+    #[error("a coded picture of {parts} NAL units is too large, expected at most 2048")]
+    TooManyParts { parts: usize },
+    /// Decoding took more than its budget again and again, even with the least effort (see [`budget`]): what is not a key
+    /// frame, or comes too early, is passed over.
+    #[error("decoding takes {spent_ms} ms of CPU time a picture, expected at most {budget_ms} ms")]
     OverBudget { spent_ms: u32, budget_ms: u32 },
 }
 
@@ -114,35 +128,44 @@ impl Decoder {
             .open_as_with(found, options)
             .and_then(decoder::Opened::video)
             .map_err(|error| OpenError::Refused { name, error })?;
-        Ok(Self { codec, decoder, converter: Converter::new(), epoch: Instant::now(), empty: Video::empty() })
+        Ok(Self {
+            codec,
+            decoder,
+            converter: Converter::new(),
+            epoch: Instant::now(),
+            empty: Video::empty(),
+            budget: Budget::new(),
+            wanted: Effort::Full,
+            effort: Effort::Full,
+            too_large: None,
+        })
     }
 
-    #[allow(dead_code, reason = "the decode thread chooses it by the size of the tile")]
     /// At any time between two access units.
     pub(crate) fn set_effort(&mut self, effort: Effort) {
-        let (loop_filter, frame) = match effort {
-            Effort::Full => (Discard::Default, Discard::Default),
-            Effort::NoLoopFilter => (Discard::All, Discard::Default),
-            Effort::ReferencesOnly => (Discard::All, Discard::NonReference),
-        };
-        self.decoder.skip_loop_filter(loop_filter);
-        self.decoder.skip_frame(frame);
+        self.wanted = effort;
+        self.apply_effort();
     }
 
-    #[allow(dead_code, reason = "the decode thread tells /stats")]
     /// What it really decodes with: none is software.
+    #[allow(dead_code, reason = "the decode thread tells /stats")]
     pub(crate) fn hardware(&self) -> Option<&'static str> {
         None
     }
 
-    /// Decodes one access unit (Annex B, or one JPEG picture) of a picture taken at `captured`. `next_sequence` numbers the frames.
+    /// Decodes one access unit (Annex B, or one JPEG picture) of a picture taken at `captured`. `next_sequence` numbers the
+    /// frames.
     pub(crate) fn decode(&mut self, unit: &[u8], captured: Instant, next_sequence: &mut u64) -> Decoded {
-        let mut decoded = Decoded::default();
+        let mut decoded = Decoded { refused: self.admit(unit, captured).err(), ..Decoded::default() };
+        if decoded.refused.is_some() {
+            return decoded;
+        }
         if unit.is_empty() {
             // An empty packet would mean "end of stream" to libavcodec.
             decoded.errors += 1;
             return decoded;
         }
+        let began = thread_cpu_time();
         let mut packet = Packet::copy(unit);
         packet.set_pts(Some(self.pts(captured)));
         match self.decoder.send_packet(&packet) {
@@ -156,7 +179,48 @@ impl Decoder {
             Ok(()) => {}
         }
         self.receive(&mut decoded, next_sequence);
+        self.budget.spent(thread_cpu_time().saturating_sub(began));
+        self.apply_effort();
         decoded
+    }
+
+    /// Everything that keeps an access unit from the decoder.
+    fn admit(&mut self, unit: &[u8], captured: Instant) -> Result<(), Refused> {
+        if unit.len() > MAX_BYTES {
+            return Err(Refused::TooManyBytes { bytes: unit.len() });
+        }
+        let headers = coded::headers(self.codec, unit);
+        if headers.parts > MAX_PARTS {
+            return Err(Refused::TooManyParts { parts: headers.parts });
+        }
+        if let Some(size) = headers.size {
+            let (width, height) = size.coded;
+            let is_too_large = u64::from(width) * u64::from(height) > u64::from(MAX_PIXELS);
+            self.too_large = is_too_large.then_some((width, height));
+        }
+        if let Some((width, height)) = self.too_large {
+            return Err(Refused::TooLarge { width, height });
+        }
+        let result = self.budget.admits(captured, headers.key).map_err(|over| Refused::OverBudget {
+            spent_ms: over.average.as_millis().try_into().unwrap_or(u32::MAX),
+            budget_ms: over.allowance.as_millis().try_into().unwrap_or(u32::MAX),
+        });
+        self.apply_effort();
+        result
+    }
+
+    fn apply_effort(&mut self) {
+        let effort = self.wanted.min(self.budget.effort());
+        if effort == std::mem::replace(&mut self.effort, effort) {
+            return;
+        }
+        let (loop_filter, frame) = match effort {
+            Effort::Full => (Discard::Default, Discard::Default),
+            Effort::NoLoopFilter => (Discard::All, Discard::Default),
+            Effort::ReferencesOnly => (Discard::All, Discard::NonReference),
+        };
+        self.decoder.skip_loop_filter(loop_filter);
+        self.decoder.skip_frame(frame);
     }
 
     fn receive(&mut self, decoded: &mut Decoded, next_sequence: &mut u64) {
@@ -212,6 +276,11 @@ impl Decoder {
             false => self.converter.convert(&raw).ok(),
         }
     }
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 fn matrix(codec: Codec, raw: &Video) -> ColorMatrix {

@@ -22,11 +22,14 @@
 
 mod backoff;
 mod camera;
+mod coded;
 mod decode;
 #[allow(unsafe_code, reason = "libavutil's frames and libswscale behind safe types")]
 mod ffi;
 mod ffmpeg;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod pace;
 mod queue;
 mod record;

@@ -14,7 +14,7 @@ const CAPACITY: usize = 600;
 /// What may wait, all together. Twenty seconds of a camera of 5 Mb/s.
 const MAX_QUEUED_BYTES: usize = 12 * 1024 * 1024;
 /// No picture of 16 megapixels needs more; what is larger is not a picture.
-const MAX_UNIT_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// A second or so of video that has waited a second: the decoder cannot keep up, and its pictures are getting old.
 const LATE: (usize, Duration) = (32, Duration::from_secs(1));
 
@@ -98,10 +98,10 @@ impl Feeder {
     fn no_room_for(&self, now: Instant, bytes: usize) -> Option<Dropped> {
         let (many, long) = LATE;
         let waited = self.waiting.front().map(|(_, since)| now.saturating_duration_since(*since));
-        if bytes > MAX_UNIT_BYTES {
+        if bytes > MAX_BYTES {
             Some(Dropped::TooLarge)
         } else if self.waiting_bytes + bytes > MAX_QUEUED_BYTES {
-            Some(Dropped::OverBudget)
+            Some(Dropped::QueueBytes)
         } else if self.waiting.len() >= many && waited > Some(long) {
             Some(Dropped::TooSlow)
         } else {
@@ -161,7 +161,7 @@ mod tests {
     fn an_access_unit_of_more_than_8_mib_is_dropped_with_what_depends_on_it() {
         let record = Record::for_tests();
         let (mut feeder, receiver) = queue(record.clone());
-        feeder.feed(large(0, true, MAX_UNIT_BYTES + 1));
+        feeder.feed(large(0, true, MAX_BYTES + 1));
         feeder.feed(unit(1, 1, false));
         feeder.feed(unit(1, 2, true));
         assert_eq!((numbers(&receiver), dropped(&record)), (vec![2], vec![("too_large", 2)]));
@@ -172,7 +172,7 @@ mod tests {
         let record = Record::for_tests();
         let (mut feeder, receiver) = queue(record.clone());
         (0..20).for_each(|number| feeder.feed(large(number, number == 0, 1024 * 1024)));
-        assert_eq!(dropped(&record), [("over_budget", 8)]);
+        assert_eq!(dropped(&record), [("queue_bytes", 8)]);
         assert_eq!(receiver.try_iter().count(), 12);
         feeder.feed(large(20, true, 1024 * 1024));
         assert_eq!(receiver.try_iter().count(), 1);

@@ -380,6 +380,16 @@ impl CameraRecord {
         self.counters.frames_decoded.add(frames.into());
     }
 
+    fn refused(&self, stream: Stream, session: u64, why: Dropped, words: &str) {
+        self.counters.add_dropped(why);
+        let mut inner = self.inner.lock();
+        let Some(state) = inner.session(stream, session) else { return };
+        if state.frames.is_none() {
+            state.is_refused = true;
+            inner.facts.progressed(words);
+        }
+    }
+
     fn published(&self, stream: Stream, session: u64, at: Moment, frame: Arc<Frame>, is_behind: bool) {
         let (width, height) = (frame.width(), frame.height());
         let mut inner = self.inner.lock();

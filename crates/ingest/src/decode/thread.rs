@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 
 use self::group::Group;
 use self::repeats::{Repeat, Repeats};
-use super::{Decoded, Decoder, OpenError};
+use super::{Decoded, Decoder, Hardware, OpenError, Refused};
 use crate::frame::Frame;
 use crate::queue::{AccessUnit, Codec};
-use crate::record::{Demand, Output, Record, Stream};
+use crate::record::{Demand, Dropped, Output, Record, Stream};
 use crate::tile::Moment;
 
 /// While nobody looks, key frames are decoded no more often than this: some cameras send nothing else.
@@ -39,8 +39,12 @@ pub(crate) struct DecodeThread {
 pub(crate) struct SpawnError(#[source] pub(crate) std::io::Error);
 
 impl DecodeThread {
-    pub(crate) fn spawn(units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
-        Self::spawn_with(Box::new(Decoder::open), units, record)
+    pub(crate) fn spawn(
+        hardware: Hardware,
+        units: Receiver<AccessUnit>,
+        record: Arc<Record>,
+    ) -> Result<Self, SpawnError> {
+        Self::spawn_with(Box::new(move |codec| Decoder::open(codec, hardware)), units, record)
     }
 
     fn spawn_with(open: Open, units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
@@ -243,9 +247,13 @@ impl Worker {
         self.open_for(unit);
         let SessionDecoder::Open { decoder, has_given_a_picture, .. } = &mut self.decoder else { return };
         let mut next = self.record.next_sequence();
-        let Decoded { frames, errors } = decoder.decode(&unit.data, unit.captured, &mut next);
+        let Decoded { frames, errors, refused } = decoder.decode(&unit.data, unit.captured, &mut next);
         self.record.used_sequences_below(next);
         let took = began.elapsed();
+        if let Some(refused) = refused {
+            self.record.refused(unit.session, dropped(&refused), &refused.to_string());
+            return;
+        }
         self.cost = if self.cost.is_zero() { took } else { (self.cost * 7 + took) / 8 };
         *has_given_a_picture |= !frames.is_empty();
         let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
@@ -289,6 +297,15 @@ impl Worker {
         self.group.clear();
         self.newest = None;
         self.record.decoder_failed.notify_one();
+    }
+}
+
+fn dropped(refused: &Refused) -> Dropped {
+    match refused {
+        Refused::TooLarge { .. } | Refused::TooManyBytes { .. } | Refused::TooManyParts { .. } => {
+            Dropped::TooLarge
+        }
+        Refused::OverBudget { .. } => Dropped::TooExpensive,
     }
 }
 

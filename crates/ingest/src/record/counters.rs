@@ -27,28 +27,32 @@ pub(crate) struct Counters {
     dropped: [Counter; Dropped::ALL.len()],
 }
 
-/// Why coded pictures are dropped before they are decoded.
+/// Why coded pictures are dropped instead of being decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dropped {
     /// The queue to the decoder has no place.
     QueueFull,
     /// What waits for the decoder has too many bytes.
-    OverBudget,
+    QueueBytes,
     /// What waits for the decoder is getting old: it cannot keep up.
     TooSlow,
-    /// One access unit has more bytes than any picture.
+    /// More bytes, or more pixels, than any picture has.
     TooLarge,
+    /// Decoding takes more CPU time than one camera may have.
+    TooExpensive,
 }
 
 impl Dropped {
-    pub(crate) const ALL: [Self; 4] = [Self::QueueFull, Self::OverBudget, Self::TooSlow, Self::TooLarge];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::QueueFull, Self::QueueBytes, Self::TooSlow, Self::TooLarge, Self::TooExpensive];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
-            Self::OverBudget => "over_budget",
+            Self::QueueBytes => "queue_bytes",
             Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
+            Self::TooExpensive => "too_expensive",
         }
     }
 }

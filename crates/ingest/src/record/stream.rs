@@ -133,6 +133,11 @@ impl Record {
         self.camera.decoded(self.stream, session, at, output);
     }
 
+    /// The decoder was not given an access unit, for this reason.
+    pub(crate) fn refused(&self, session: u64, why: Dropped, words: &str) {
+        self.camera.refused(self.stream, session, why, words);
+    }
+
     /// A picture for the tiles. `is_behind`: access units that came later, and were passed over, still wait.
     pub(crate) fn published(&self, session: u64, at: Moment, frame: Arc<Frame>, is_behind: bool) {
         self.camera.published(self.stream, session, at, frame, is_behind);

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Hardware};
 
 const BLACK_AFTER: Duration = Duration::from_secs(10);
 const FULL_HD: TileSize = TileSize::new(1920, 1080);
@@ -33,7 +33,7 @@ impl Playing {
     fn frame(&self) -> Arc<Frame> {
         let stream = include_bytes!("../../tests/fixtures/small.h264");
         let mut next = self.main.next_sequence();
-        let decoded = Decoder::open(Codec::H264).unwrap().decode(stream, self.now, &mut next);
+        let decoded = Decoder::open(Codec::H264, Hardware::None).unwrap().decode(stream, self.now, &mut next);
         self.main.used_sequences_below(next);
         decoded.frames[0].clone()
     }

@@ -24,7 +24,7 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
 fn panic_once(codec: Codec) -> Result<Decoder, OpenError> {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     assert!(CALLS.fetch_add(1, SeqCst) > 0, "on purpose");
-    Decoder::open(codec)
+    Decoder::open(codec, Hardware::None)
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_panic_ends_the_session_and_the_next_one_is_decoded_by_the_same_thread() {
 fn dropping_the_owner_joins_the_thread_though_the_session_still_holds_its_end() {
     let record = Record::for_tests();
     let (mut feeder, units) = queue(record.clone());
-    let thread = DecodeThread::spawn(units, record.clone()).unwrap();
+    let thread = DecodeThread::spawn(Hardware::None, units, record.clone()).unwrap();
     feeder.feed(unit(1));
     drop(thread);
     assert_eq!(Arc::strong_count(&record), 2, "the thread's own reference is gone");
