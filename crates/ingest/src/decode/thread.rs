@@ -259,7 +259,7 @@ impl Worker {
         let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
         // In output order: the last one is the newest, and what it replaces here is never shown.
         self.newest = frames.into_iter().next_back().or(self.newest.take());
-        let output = Output { frames: count, errors, took, was_passed_over, ..Output::default() };
+        let output = Output { frames: count, errors, took, was_passed_over };
         self.record.decoded(unit.session, Moment::now(), output);
     }
 
