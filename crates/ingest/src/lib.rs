@@ -25,6 +25,7 @@ mod decode;
 mod ffi;
 mod ffmpeg;
 mod frame;
+mod gate;
 mod pace;
 mod queue;
 mod record;
