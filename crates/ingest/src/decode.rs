@@ -1,5 +1,6 @@
 //! Access units in, frames out: libavcodec with one thread, no more delay than the stream's own reordering.
 
+mod hardware;
 mod thread;
 
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use ffmpeg_next::color::{Range, Space};
 use ffmpeg_next::error::EAGAIN;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
-use ffmpeg_next::{Dictionary, Error, Packet};
+use ffmpeg_next::{Dictionary, Discard, Error, Packet};
 
+pub use hardware::Hardware;
 pub(crate) use thread::{DecodeThread, SpawnError};
 
 use crate::ffi::{Converter, Picture};
@@ -27,6 +29,7 @@ const MAX_FRAMES_PER_UNIT: usize = 32;
 
 /// One session's decoder.
 pub(crate) struct Decoder {
+    codec: Codec,
     decoder: decoder::Video,
     converter: Converter,
     /// What packets' pts count from, in microseconds: pictures come out in another order than they went in, and the
@@ -34,6 +37,21 @@ pub(crate) struct Decoder {
     epoch: Instant,
     /// Where the next frame goes; handed out once it is filled.
     empty: Video,
+}
+
+/// How much of a picture is decoded. Below [`Effort::Full`] pictures are worth looking at only when they are shown much
+/// smaller than they are; none is ever called damaged for it. Back at full effort, pictures are perfect from the next
+/// key frame on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[allow(dead_code, reason = "the decode thread chooses it by the size of the tile")]
+pub(crate) enum Effort {
+    /// No loop filter, and no picture that others do not refer to.
+    ReferencesOnly,
+    /// Every picture, without the loop filter.
+    NoLoopFilter,
+    /// Everything.
+    #[default]
+    Full,
 }
 
 /// Why there is no decoder.
@@ -50,17 +68,36 @@ pub(crate) enum OpenError {
 pub(crate) struct Decoded {
     /// In output order; usually one.
     pub(crate) frames: Vec<Arc<Frame>>,
-    /// Refused access units, damaged or unusable pictures.
+    /// Damaged or unusable access units and pictures.
     pub(crate) errors: u32,
+    /// The access unit was not decoded on purpose. Not an error: whoever owns the decoder counts it by reason and
+    /// tells [`Refused::to_string`] as the camera's reason while nothing else decodes.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// Why an access unit was kept from the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(dead_code, reason = "made next")]
+pub(crate) enum Refused {
+    /// Its own parameter sets or headers say so, or the last ones before it.
+    #[error("pictures of {width}x{height} are too large, expected at most 16 megapixels")]
+    TooLarge { width: u32, height: u32 },
+    #[error("a coded picture of {bytes} bytes is too large, expected at most 8 MiB")]
+    TooManyBytes { bytes: usize },
+    /// Decoding took more than its budget again and again, even with the least effort: everything up to a key frame
+    /// that is within the budget again is passed over.
+    #[error("decoding took {spent_ms} ms of CPU time a picture, expected at most {budget_ms} ms")]
+    OverBudget { spent_ms: u32, budget_ms: u32 },
 }
 
 impl Decoder {
-    pub(crate) fn open(codec: Codec) -> Result<Self, OpenError> {
+    pub(crate) fn open(codec: Codec, _hardware: Hardware) -> Result<Self, OpenError> {
         crate::ffmpeg::silence();
         // By name: by id a build may prefer a decoder that needs hardware.
         let (id, name) = match codec {
             Codec::H264 => (Id::H264, "h264"),
             Codec::H265 => (Id::HEVC, "hevc"),
+            Codec::Jpeg => (Id::MJPEG, "mjpeg"),
         };
         let found = codec::decoder::find_by_name(name).ok_or(OpenError::Missing { name })?;
         debug_assert_eq!(found.id(), id);
@@ -77,10 +114,28 @@ impl Decoder {
             .open_as_with(found, options)
             .and_then(decoder::Opened::video)
             .map_err(|error| OpenError::Refused { name, error })?;
-        Ok(Self { decoder, converter: Converter::new(), epoch: Instant::now(), empty: Video::empty() })
+        Ok(Self { codec, decoder, converter: Converter::new(), epoch: Instant::now(), empty: Video::empty() })
     }
 
-    /// Decodes one access unit (Annex B) of a picture taken at `captured`. `next_sequence` numbers the frames.
+    #[allow(dead_code, reason = "the decode thread chooses it by the size of the tile")]
+    /// At any time between two access units.
+    pub(crate) fn set_effort(&mut self, effort: Effort) {
+        let (loop_filter, frame) = match effort {
+            Effort::Full => (Discard::Default, Discard::Default),
+            Effort::NoLoopFilter => (Discard::All, Discard::Default),
+            Effort::ReferencesOnly => (Discard::All, Discard::NonReference),
+        };
+        self.decoder.skip_loop_filter(loop_filter);
+        self.decoder.skip_frame(frame);
+    }
+
+    #[allow(dead_code, reason = "the decode thread tells /stats")]
+    /// What it really decodes with: none is software.
+    pub(crate) fn hardware(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Decodes one access unit (Annex B, or one JPEG picture) of a picture taken at `captured`. `next_sequence` numbers the frames.
     pub(crate) fn decode(&mut self, unit: &[u8], captured: Instant, next_sequence: &mut u64) -> Decoded {
         let mut decoded = Decoded::default();
         if unit.is_empty() {
@@ -123,8 +178,8 @@ impl Decoder {
                 decoded_at,
                 captured_at: raw.pts().and_then(|pts| self.captured(pts)).unwrap_or(decoded_at),
                 sequence: *next_sequence,
-                matrix: matrix(&raw),
-                range: range(&raw),
+                matrix: matrix(self.codec, &raw),
+                range: range(self.codec, &raw),
                 sample_aspect_ratio: sample_aspect_ratio(&raw),
             };
             match self.picture(raw) {
@@ -159,22 +214,25 @@ impl Decoder {
     }
 }
 
-fn matrix(raw: &Video) -> ColorMatrix {
+fn matrix(codec: Codec, raw: &Video) -> ColorMatrix {
     match raw.color_space() {
         Space::BT709 => ColorMatrix::Bt709,
         Space::BT2020NCL | Space::BT2020CL => ColorMatrix::Bt2020,
         Space::BT470BG | Space::SMPTE170M | Space::FCC => ColorMatrix::Bt601,
+        // JFIF knows no other.
+        _ if codec == Codec::Jpeg => ColorMatrix::Bt601,
         _ if raw.width() >= 1280 || raw.height() >= 720 => ColorMatrix::Bt709,
         _ => ColorMatrix::Bt601,
     }
 }
 
-fn range(raw: &Video) -> ColorRange {
+fn range(codec: Codec, raw: &Video) -> ColorRange {
     let is_j_format =
         matches!(raw.format(), Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P);
     match raw.color_range() {
         Range::JPEG => ColorRange::Full,
-        _ if is_j_format => ColorRange::Full,
+        // JFIF knows no other range, and says so for pictures of three components only.
+        _ if is_j_format || codec == Codec::Jpeg => ColorRange::Full,
         _ => ColorRange::Limited,
     }
 }

@@ -25,6 +25,7 @@ mod decode;
 mod ffi;
 mod ffmpeg;
 mod frame;
+mod gate;
 mod pace;
 mod queue;
 mod record;
@@ -34,6 +35,7 @@ mod stats;
 mod tile;
 
 pub use camera::{Camera, CameraConfig, CameraView, StartError, Transport};
+pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
 pub use source::{SourceUrl, SourceUrlError};

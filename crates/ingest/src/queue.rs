@@ -19,6 +19,8 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) enum Codec {
     H264,
     H265,
+    /// Motion JPEG: every access unit is one picture and a key frame.
+    Jpeg,
 }
 
 impl Codec {
@@ -26,6 +28,7 @@ impl Codec {
         match self {
             Self::H264 => "h264",
             Self::H265 => "h265",
+            Self::Jpeg => "jpeg",
         }
     }
 }
@@ -36,7 +39,7 @@ pub(crate) struct AccessUnit {
     /// Which of the camera's sessions it came through. A new session gets a new decoder.
     pub(crate) session: u64,
     pub(crate) codec: Codec,
-    /// Annex B byte stream (ITU-T H.264 and H.265, annex B), parameter sets before every key frame.
+    /// Annex B byte stream (ITU-T H.264 and H.265, annex B), parameter sets before every key frame; or a JPEG picture.
     pub(crate) data: Vec<u8>,
     /// Decoding can begin here.
     pub(crate) key: bool,

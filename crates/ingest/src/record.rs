@@ -252,7 +252,7 @@ impl Record {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::decode::Decoder;
+    use crate::decode::{Decoder, Hardware};
 
     const BLACK_AFTER: Duration = Duration::from_secs(10);
 
@@ -266,7 +266,8 @@ mod tests {
     impl Playing {
         fn new() -> Self {
             let stream = include_bytes!("../tests/fixtures/small.h264");
-            let frames = Decoder::open(Codec::H264).unwrap().decode(stream, Instant::now(), &mut 0).frames;
+            let mut decoder = Decoder::open(Codec::H264, Hardware::None).unwrap();
+            let frames = decoder.decode(stream, Instant::now(), &mut 0).frames;
             Self { record: Record::for_tests(), frame: frames[0].clone(), now: Instant::now() }
         }
 

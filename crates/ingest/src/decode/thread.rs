@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 
-use super::{Decoded, Decoder, OpenError};
+use super::{Decoded, Decoder, Hardware, OpenError};
 use crate::queue::{AccessUnit, Codec};
 use crate::record::Record;
 use crate::tile::Moment;
@@ -27,7 +27,7 @@ pub(crate) struct SpawnError(#[source] pub(crate) std::io::Error);
 
 impl DecodeThread {
     pub(crate) fn spawn(units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
-        Self::spawn_with(Decoder::open, units, record)
+        Self::spawn_with(|codec| Decoder::open(codec, Hardware::None), units, record)
     }
 
     fn spawn_with(open: Open, units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
@@ -101,8 +101,12 @@ impl Worker {
         let began = Instant::now();
         self.open_for(unit);
         let SessionDecoder::Open { decoder, .. } = &mut self.decoder else { return };
-        let Decoded { frames, errors } = decoder.decode(&unit.data, unit.captured, &mut self.next_sequence);
+        let Decoded { frames, errors, refused } =
+            decoder.decode(&unit.data, unit.captured, &mut self.next_sequence);
         let took = began.elapsed();
+        if refused.is_some() {
+            self.record.count_dropped();
+        }
         (0..errors).for_each(|_| self.record.count_decode_error());
         for frame in frames {
             self.record.decoded(unit.session, Moment::now(), frame, took);
@@ -169,7 +173,7 @@ mod tests {
     fn panic_once(codec: Codec) -> Result<Decoder, OpenError> {
         static CALLS: AtomicU32 = AtomicU32::new(0);
         assert!(CALLS.fetch_add(1, SeqCst) > 0, "on purpose");
-        Decoder::open(codec)
+        Decoder::open(codec, Hardware::None)
     }
 
     #[test]
