@@ -1,6 +1,7 @@
 //! Cameras in, pictures out.
 //!
-//! A [`Camera`] reads one stream and keeps it alive: one tokio task holds the session (RTSP through `retina`),
+//! A [`Camera`] reads one stream and keeps it alive: one tokio task holds the session (RTSP through `retina`), one
+//! stands between it and the camera (the gate, which has the connection and everything that cameras get wrong in it),
 //! one thread `decode-<camera>` decodes, and the last decoded [`Frame`] waits in a cache of one for whoever
 //! asks. A wall asks [`CameraView::tile`] at every tick and gets what the tile shows at that moment: a picture or
 //! black, with the state, the reason in words and since when. Asking never waits for the network or the decoder.
@@ -38,6 +39,7 @@ pub use camera::{Camera, CameraConfig, CameraView, StartError, Transport};
 pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
+pub use gate::Impairments;
 pub use source::{SourceUrl, SourceUrlError};
 pub use stats::{CameraStats, Percentiles};
 pub use tile::{Reason, Tile, TileState, TileStatus};

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::frame::Frame;
+use crate::gate::{Counted, Impairment, Impairments};
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::stats::{CameraStats, Percentiles, Window};
@@ -21,6 +22,7 @@ pub(crate) struct Record {
     url: String,
     inner: Mutex<Inner>,
     counters: Counters,
+    impairments: Counted,
     /// The decode thread cannot go on with the present session: a panic, or no decoder to be had.
     pub(crate) decoder_failed: Notify,
 }
@@ -96,7 +98,8 @@ impl Record {
             received: Window::default(),
         };
         let counters = Counters::default();
-        Arc::new(Self { name, url, inner: Mutex::new(inner), counters, decoder_failed: Notify::new() })
+        let (inner, impairments) = (Mutex::new(inner), Counted::default());
+        Arc::new(Self { name, url, inner, counters, impairments, decoder_failed: Notify::new() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -184,7 +187,16 @@ impl Record {
         self.counters.panics.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count(&self, what: Impairment, times: u64) {
+        self.impairments.add(what, times);
+    }
+
     // What everybody may ask.
+
+    /// What its connections suffered from since the camera was started.
+    pub(crate) fn impairments(&self) -> Impairments {
+        self.impairments.read()
+    }
 
     /// For walls: a frame handed out counts as seen.
     pub(crate) fn tile(&self, now: Instant, black_after: Duration) -> Tile {

@@ -72,7 +72,13 @@ impl Keepalive {
 
     /// An answer to what was sent last, with its header `Public`. What is learned is used at once: a camera that does
     /// not count OPTIONS must not wait for another interval.
-    pub(crate) fn handle_answer(&mut self, now: Instant, dialect: Dialect, status: u16, public: Option<&str>) {
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        dialect: Dialect,
+        status: u16,
+        public: Option<&str>,
+    ) {
         self.unanswered = false;
         let before = self.dialect;
         if !(200..300).contains(&status) {
@@ -113,7 +119,10 @@ mod tests {
     use super::*;
 
     /// What is sent in two minutes to a camera that answers like this, in seconds after the start.
-    fn sent(timeout: u64, answer: impl Fn(Dialect) -> Option<(u16, Option<&'static str>)>) -> Vec<(u64, Dialect)> {
+    fn sent(
+        timeout: u64,
+        answer: impl Fn(Dialect) -> Option<(u16, Option<&'static str>)>,
+    ) -> Vec<(u64, Dialect)> {
         let start = Instant::now();
         let mut keepalive = Keepalive::new(start, Duration::from_secs(timeout));
         let mut sent = Vec::new();
@@ -141,7 +150,10 @@ mod tests {
         assert_eq!(sent(60, |_| all)[..3], start);
         assert_eq!(sent(600, |_| all)[..3], start, "no longer than 30 s");
         assert_eq!(sent(15, |_| all)[..3], [(7, Options), (7, GetParameter), (15, GetParameter)]);
-        assert_eq!(sent(60, |_| Some((200, Some("set_parameter"))))[..2], [(30, Options), (30, SetParameter)]);
+        assert_eq!(
+            sent(60, |_| Some((200, Some("set_parameter"))))[..2],
+            [(30, Options), (30, SetParameter)]
+        );
         assert_eq!(sent(60, |_| Some((200, None)))[..3], [(30, Options), (60, Options), (90, Options)]);
     }
 

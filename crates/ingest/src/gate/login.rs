@@ -113,7 +113,10 @@ impl Challenge {
             return None;
         }
         let scheme = Scheme::Digest(DigestClient::try_from(challenge).ok()?);
-        Some(Self { scheme, extended_user: challenge.params.iter().any(|(name, _)| name.eq_ignore_ascii_case("charset")) })
+        Some(Self {
+            scheme,
+            extended_user: challenge.params.iter().any(|(name, _)| name.eq_ignore_ascii_case("charset")),
+        })
     }
 
     /// RFC 7235 section 2.1: the most secure one that is understood.
@@ -156,8 +159,10 @@ pub(crate) fn parse(header: &str) -> Vec<ChallengeRef<'_>> {
         match (parameter, challenges.last_mut()) {
             (Some(value), Some(challenge)) => {
                 let value = value.trim();
-                let unquoted = value.strip_prefix('"').map_or(value, |rest| rest.strip_suffix('"').unwrap_or(rest));
-                let value = if name.eq_ignore_ascii_case("algorithm") { algorithm(unquoted) } else { unquoted };
+                let unquoted =
+                    value.strip_prefix('"').map_or(value, |rest| rest.strip_suffix('"').unwrap_or(rest));
+                let value =
+                    if name.eq_ignore_ascii_case("algorithm") { algorithm(unquoted) } else { unquoted };
                 if let Ok(value) = ParamValue::try_from_escaped(value) {
                     challenge.params.push((name, value));
                 }
@@ -233,7 +238,8 @@ mod tests {
         // RFC 2069 as OpenSSL's md5 has it: MD5(MD5(admin:camera:p@ss:word):n1:MD5(DESCRIBE:rtsp://x/y)).
         let expected = {
             use md5::{Digest, Md5};
-            let hex = |text: String| Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let hex =
+                |text: String| Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let (a1, a2) = (hex("admin:camera:p@ss:word".into()), hex("DESCRIBE:rtsp://x/y".into()));
             hex(format!("{a1}:n1:{a2}"))
         };
@@ -255,9 +261,14 @@ mod tests {
             "Digest realm=\"IP Camera(12345)\", nonce=\"abc\", x=\"\u{fc}\", domain=\"a,b\"",
         ] {
             let answer = answer(&[header]);
-            assert!(answer.contains("realm=\"IP Camera(12345)\"") && answer.contains("nonce=\"abc\""), "{header}: {answer}");
+            assert!(
+                answer.contains("realm=\"IP Camera(12345)\"") && answer.contains("nonce=\"abc\""),
+                "{header}: {answer}"
+            );
         }
-        for header in ["", ",,,", "=", "Digest", "Digest nonce=\"a\"", "Digest realm=\"a", "\"", "Basic", "a=b"] {
+        for header in
+            ["", ",,,", "=", "Digest", "Digest nonce=\"a\"", "Digest realm=\"a", "\"", "Basic", "a=b"]
+        {
             let refused = challenge(&mut login("a", "b"), &[header], FIRST);
             assert_eq!(refused, Err(Refused::NotUnderstood), "{header}");
         }
@@ -282,7 +293,10 @@ mod tests {
         let mut login = login("admin", "x");
         assert_eq!(challenge(&mut login, &[MD5], FIRST), Ok(()));
         assert_eq!(challenge(&mut login, &[MD5], FRESH), Err(Refused::Wrong));
-        assert_eq!(challenge(&mut login, &["Digest realm=\"camera\", nonce=\"other\""], FRESH), Err(Refused::Wrong));
+        assert_eq!(
+            challenge(&mut login, &["Digest realm=\"camera\", nonce=\"other\""], FRESH),
+            Err(Refused::Wrong)
+        );
         assert_eq!(challenge(&mut login, &[stale], FRESH), Ok(()));
         assert!(login.authorize("PLAY", "u").unwrap().contains("nonce=\"n2\""));
         assert_eq!(challenge(&mut login, &[MD5], REMEMBERED), Ok(()), "an old nonce is no wrong password");
@@ -294,7 +308,11 @@ mod tests {
         let mut login = login("admin", "x");
         assert_eq!(challenge(&mut login, &[BASIC], FIRST), Ok(()));
         assert_eq!(challenge(&mut login, &[BASIC], REMEMBERED), Err(Refused::Wrong));
-        assert_eq!(challenge(&mut login, &[BASIC, MD5], REMEMBERED), Ok(()), "it was not asked for a digest before");
+        assert_eq!(
+            challenge(&mut login, &[BASIC, MD5], REMEMBERED),
+            Ok(()),
+            "it was not asked for a digest before"
+        );
     }
 
     #[test]
@@ -308,8 +326,9 @@ mod tests {
     fn the_nonce_is_counted() {
         let mut login = login("admin", "x");
         challenge(&mut login, &["Digest realm=\"a\", nonce=\"n\", qop=\"auth\""], FIRST).unwrap();
-        let counts: Vec<bool> =
-            (1..4).map(|n| login.authorize("PLAY", "u").unwrap().contains(&format!("nc=0000000{n}"))).collect();
+        let counts: Vec<bool> = (1..4)
+            .map(|n| login.authorize("PLAY", "u").unwrap().contains(&format!("nc=0000000{n}")))
+            .collect();
         assert_eq!(counts, [true; 3]);
     }
 }

@@ -273,11 +273,10 @@ mod tests {
             assert_eq!(message.header("session"), Some("1"), "{text}");
         }
         let request = parse("GET_PARAMETER * RTSP/1.0\r\nCSeq: 1\r\n\r\n");
-        assert_eq!(
-            request.start,
-            Start::Request { method: "GET_PARAMETER".into(), uri: "*".into() }
-        );
-        for text in ["HTTP/1.1 200 OK\r\n\r\n", "RTSP/1.0 OK\r\n\r\n", "RTSP/1.0 77\r\n\r\n", "\r\n", "", "a b"] {
+        assert_eq!(request.start, Start::Request { method: "GET_PARAMETER".into(), uri: "*".into() });
+        for text in
+            ["HTTP/1.1 200 OK\r\n\r\n", "RTSP/1.0 OK\r\n\r\n", "RTSP/1.0 77\r\n\r\n", "\r\n", "", "a b"]
+        {
             assert_eq!(Message::parse_head(text.as_bytes()), None, "{text}");
         }
     }
@@ -313,9 +312,15 @@ mod tests {
     fn bodies_past_the_limit_are_refused_whatever_their_length_is_called() {
         let length = |text: &str| parse(&format!("RTSP/1.0 200 OK\r\n{text}\r\n\r\n")).content_length();
         assert_eq!(length("Content-length: 12"), Ok(12));
-        assert_eq!((length("X: 1"), length("Content-Length: x"), length("Content-Length: -1")), (Ok(0), Ok(0), Ok(0)));
+        assert_eq!(
+            (length("X: 1"), length("Content-Length: x"), length("Content-Length: -1")),
+            (Ok(0), Ok(0), Ok(0))
+        );
         assert_eq!(length("Content-Length: 4294967296"), Err(TooLarge::Body { found: 4_294_967_296 }));
-        assert_eq!(length(&format!("Content-Length: {}", "9".repeat(99))), Err(TooLarge::Body { found: u64::MAX }));
+        assert_eq!(
+            length(&format!("Content-Length: {}", "9".repeat(99))),
+            Err(TooLarge::Body { found: u64::MAX })
+        );
     }
 
     #[test]

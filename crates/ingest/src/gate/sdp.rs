@@ -22,11 +22,24 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// The Annex B mark before a NAL unit (ITU-T H.264 annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
+/// Encodings that are decoded.
+const DECODED: [&str; 3] = ["H264", "H265", "JPEG"];
+/// RFC 3551 section 6: this one needs no name.
+const JPEG: u8 = 26;
+
 /// A session description that is safe to read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cleaned {
     pub(crate) sdp: String,
-    /// Annex B, if the first video stream has more than one parameter set of a kind.
+    /// The first video stream that can be decoded.
+    pub(crate) video: Option<Video>,
+}
+
+/// What is known of the stream that will be asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Video {
+    pub(crate) payload_type: u8,
+    /// Annex B, if it has more than one parameter set of a kind.
     pub(crate) parameter_sets: Option<Vec<u8>>,
 }
 
@@ -56,16 +69,14 @@ pub(crate) fn clean(body: &[u8]) -> Cleaned {
 
     let mut sdp = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n".to_owned();
     print(&session, &mut sdp);
-    let mut parameter_sets = None;
+    let mut video = None;
     for media in &mut media {
-        let sets = media.clean();
-        if media.is_video() && parameter_sets.is_none() {
-            parameter_sets = Some(sets);
-        }
+        let cleaned = media.clean();
+        video = video.or(cleaned);
         sdp += &format!("m={} 0 {} {}\r\n", media.kind, media.protocol, media.formats.join(" "));
         print(&media.attributes, &mut sdp);
     }
-    Cleaned { sdp, parameter_sets: parameter_sets.flatten() }
+    Cleaned { sdp, video }
 }
 
 type Attribute = (String, Option<String>);
@@ -86,13 +97,8 @@ impl Media {
         (!formats.is_empty()).then(|| Self { kind, protocol, formats, attributes: Vec::new() })
     }
 
-    fn is_video(&self) -> bool {
-        self.kind.eq_ignore_ascii_case("video")
-    }
-
-    /// Repairs what belongs to the first format, the only one that is read. Returns its parameter sets if they are too
-    /// many to be left in the description.
-    fn clean(&mut self) -> Option<Vec<u8>> {
+    /// Repairs what belongs to the first format, the only one that is read.
+    fn clean(&mut self) -> Option<Video> {
         self.kind.make_ascii_lowercase();
         let format = self.formats.first()?.clone();
         let of_format = |name: &str, wanted: &str, value: &Option<String>| {
@@ -110,13 +116,12 @@ impl Media {
         let rtpmap = find(&self.attributes, "rtpmap").map_or_else(|| guess(&format, &fmtp), Some);
         let encoding = rtpmap.as_deref().unwrap_or_default().split('/').next().unwrap_or_default().trim();
         let (fmtp, sets) = clean_parameters(&fmtp, encoding);
-        let rtpmap = match (self.is_video(), rtpmap.as_deref()) {
-            // RFC 6184, RFC 7798, RFC 2435: always 90 kHz, whatever the camera says.
-            (true, Some(_)) if ["h264", "h265", "jpeg"].contains(&encoding.to_ascii_lowercase().as_str()) => {
-                Some(format!("{encoding}/90000"))
-            }
-            (_, other) => other.map(str::to_owned),
-        };
+        let is_video = self.kind == "video";
+        let is_decoded = is_video && DECODED.iter().any(|known| known.eq_ignore_ascii_case(encoding));
+        let payload_type = format.parse().ok().filter(|number: &u8| *number < 128);
+        // RFC 6184, RFC 7798, RFC 2435: always 90 kHz, whatever the camera says.
+        let rtpmap = if is_decoded { Some(format!("{encoding}/90000")) } else { rtpmap.clone() };
+        let video = is_decoded || is_video && payload_type == Some(JPEG);
         self.attributes.retain(|(name, _)| name != "rtpmap" && name != "fmtp");
         let written = [("fmtp", Some(fmtp).filter(|fmtp| !fmtp.is_empty())), ("rtpmap", rtpmap)];
         for (name, value) in written {
@@ -124,7 +129,7 @@ impl Media {
                 self.attributes.insert(0, (name.to_owned(), Some(format!("{format} {value}"))));
             }
         }
-        sets
+        payload_type.filter(|_| video).map(|payload_type| Video { payload_type, parameter_sets: sets })
     }
 }
 
@@ -224,8 +229,8 @@ fn decode(text: &str) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const SPS: &str = "Z2QAHqwsaoLA9puCgIKgAAADACAAAAMD0IAA";
-    const PPS: &str = "aO4xshsA";
+    const SPS: &str = "Z2QAHqwsaoLA9puCgIKgAAADACAAAAMD0IA=";
+    const PPS: &str = "aO4xshs=";
 
     /// The lines of the video section that remain of these.
     fn video(lines: &str) -> Vec<String> {
@@ -255,7 +260,8 @@ mod tests {
             "a=tool:LIVE555 Streaming Media v2013.01.01\na=control:*\nm=video 0 RTP/AVP 96\na=RTPMAP:96 H264/8000/1\n\
              a=control:track1\na=x-odd",
         ] {
-            assert_eq!(clean(text.as_bytes()), Cleaned { sdp: expected.into(), parameter_sets: None }, "{text}");
+            let video = Some(Video { payload_type: 96, parameter_sets: None });
+            assert_eq!(clean(text.as_bytes()), Cleaned { sdp: expected.into(), video }, "{text}");
         }
         assert_eq!(clean(b"\xff\xfe=\nnonsense").sdp.lines().count(), 4);
         let broken = clean(b"m=video\na=control:lost\nm=audio 0 RTP/AVP 0\na=\xff\xfe").sdp;
@@ -268,8 +274,11 @@ mod tests {
         check_fmtp(&format!("96 {good}"), &good);
         check_fmtp(&format!("96 packetization-mode=1; sprop-parameter-sets=\"{SPS},{PPS}\"; ;"), &good);
         check_fmtp(&format!("96 packetization-mode=1;flag;sprop-parameter-sets={PPS},{SPS};"), &good);
-        for broken in ["", ",", SPS, "Z2QA,,", "!!!!,aO4xshsA", "AAAA,AAAA"] {
-            check_fmtp(&format!("96 packetization-mode=1;sprop-parameter-sets={broken}"), "packetization-mode=1");
+        for broken in ["", ",", SPS, "Z2QA,,", "!!!!,aO4xshs=", "AAAA,AAAA"] {
+            check_fmtp(
+                &format!("96 packetization-mode=1;sprop-parameter-sets={broken}"),
+                "packetization-mode=1",
+            );
         }
         check_fmtp("96", "");
         check_fmtp("97 sprop-parameter-sets=x", "");
@@ -277,10 +286,12 @@ mod tests {
 
     #[test]
     fn of_several_parameter_sets_the_first_is_left_and_all_are_told() {
-        let text = format!("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets={SPS},{PPS},aO48gA==");
+        let text = format!(
+            "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets={SPS},{PPS},aO48gA=="
+        );
         let cleaned = clean(text.as_bytes());
         assert!(cleaned.sdp.contains(&format!("sprop-parameter-sets={SPS},{PPS}\r\n")), "{}", cleaned.sdp);
-        let sets = cleaned.parameter_sets.unwrap_or_default();
+        let sets = cleaned.video.and_then(|video| video.parameter_sets).unwrap_or_default();
         assert_eq!(memchr::memmem::find_iter(&sets, &START_CODE).count(), 3);
         assert!(sets.ends_with(&[0, 0, 0, 1, 0x68, 0xee, 0x3c, 0x80]), "{sets:?}");
     }
@@ -294,10 +305,19 @@ mod tests {
 
     #[test]
     fn h265_parameter_sets_are_left_only_if_all_three_are_there() {
-        let [vps, sps, pps] = ["QAEMAf//AWAAAAMAsAAAAwAAAwBarAwAAAMABAAAAwAyqA==", "QgEBAWAAAAMAsAAAAwAAAwBaoAWCAeFja5JFL83BQYFBAAADAAEAAAMADKE=", "RAHA8saNA7NA"];
-        let sdp = |fmtp: String| clean(format!("m=video 0 RTP/AVP 97\na=rtpmap:97 H265/90000\na=fmtp:97 {fmtp}").as_bytes()).sdp;
+        let [vps, sps, pps] = [
+            "QAEMAf//AWAAAAMAsAAAAwAAAwBarAwAAAMABAAAAwAyqA==",
+            "QgEBAWAAAAMAsAAAAwAAAwBaoAWCAeFja5JFL83BQYFBAAADAAEAAAMADKE=",
+            "RAHA8saNA7NA",
+        ];
+        let sdp = |fmtp: String| {
+            clean(format!("m=video 0 RTP/AVP 97\na=rtpmap:97 H265/90000\na=fmtp:97 {fmtp}").as_bytes()).sdp
+        };
         let all = sdp(format!("sprop-sps={sps}; sprop-pps={pps};sprop-vps={vps}"));
-        assert!(all.contains(&format!("a=fmtp:97 sprop-vps={vps};sprop-sps={sps};sprop-pps={pps}\r\n")), "{all}");
+        assert!(
+            all.contains(&format!("a=fmtp:97 sprop-vps={vps};sprop-sps={sps};sprop-pps={pps}\r\n")),
+            "{all}"
+        );
         assert!(!sdp(format!("sprop-sps={sps};sprop-vps={vps}")).contains("fmtp"));
         assert!(!sdp(format!("sprop-sps={sps};sprop-vps={vps};sprop-pps={vps}")).contains("fmtp"));
     }
@@ -308,6 +328,9 @@ mod tests {
         assert!(named("packetization-mode=1").contains("a=rtpmap:96 H264/90000"));
         assert!(named("sprop-vps=x").contains("a=rtpmap:96 H265/90000"));
         assert!(!named("x=y").contains("rtpmap"));
-        assert!(!clean(b"m=video 0 RTP/AVP 26").sdp.contains("rtpmap"));
+        let jpeg = clean(b"m=audio 0 RTP/AVP 0\nm=video 0 RTP/AVP 26");
+        assert!(!jpeg.sdp.contains("rtpmap"));
+        assert_eq!(jpeg.video.map(|video| video.payload_type), Some(26));
+        assert_eq!(clean(b"m=video 0 RTP/AVP 32").video, None);
     }
 }

@@ -363,9 +363,15 @@ mod tests {
     fn messages_and_packets_are_told_apart_at_any_cut() {
         let answer = b"RTSP/1.0 200 OK\r\nContent-Length: 4\r\n\r\n$RTS";
         let request = b"\r\nOPTIONS * RTSP/1.0\nCSeq: 1\n\n";
-        let stream =
-            [&packet(0, 1, 20)[..], answer, &packet(1, 200, 8), request, &packet(9, 3, 1400), &packet(0, 4, 12)]
-                .concat();
+        let stream = [
+            &packet(0, 1, 20)[..],
+            answer,
+            &packet(1, 200, 8),
+            request,
+            &packet(9, 3, 1400),
+            &packet(0, 4, 12),
+        ]
+        .concat();
         let expected = ["0:1", "message", "1:200", "message", "9:3", "0:4"];
         for size in [1, 2, 3, 7, 64, stream.len()] {
             let mut wire = wire();
@@ -404,8 +410,12 @@ mod tests {
             for size in [1, 50, stream.len()] {
                 let mut wire = wire();
                 wire.set_awaiting(Some(3));
-                let found: Vec<String> = stream.chunks(size).flat_map(|chunk| read(&mut wire, chunk)).collect();
-                assert_eq!((found.as_slice(), wire.take_junk()), (&["message", "0:1", "0:2"].map(String::from)[..], 0));
+                let found: Vec<String> =
+                    stream.chunks(size).flat_map(|chunk| read(&mut wire, chunk)).collect();
+                assert_eq!(
+                    (found.as_slice(), wire.take_junk()),
+                    (&["message", "0:1", "0:2"].map(String::from)[..], 0)
+                );
             }
         }
     }
@@ -420,7 +430,12 @@ mod tests {
 
     #[test]
     fn what_was_never_rtsp_is_said_at_once() {
-        for text in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "\x15\x03\x01", "RTSP/1.0 what\r\n\r\n"] {
+        for text in [
+            "HTTP/1.1 400 Bad Request\r\n\r\n",
+            "SSH-2.0-OpenSSH\r\n",
+            "\x15\x03\x01",
+            "RTSP/1.0 what\r\n\r\n",
+        ] {
             let mut wire = Wire::new();
             wire.buffer().extend_from_slice(text.as_bytes());
             assert_eq!(wire.poll(Instant::now()), Err(Broken::NotRtsp), "{text}");
