@@ -28,6 +28,7 @@ use self::counters::Counters;
 use self::faults::Faults;
 use self::looks::Looks;
 use crate::frame::Frame;
+use crate::gate::{Counted, Impairment, Impairments};
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::shown::TileSize;
@@ -55,6 +56,7 @@ pub(crate) struct CameraRecord {
     walls: AtomicUsize,
     /// Which streams are wanted has changed.
     changed: Notify,
+    impairments: Counted,
 }
 
 /// What is to be decoded of a stream.
@@ -160,6 +162,7 @@ impl CameraRecord {
             about,
             inner: Mutex::new(inner),
             counters: Counters::default(),
+            impairments: Counted::default(),
             sequence: AtomicU64::new(0),
             walls: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -170,7 +173,16 @@ impl CameraRecord {
         &self.about.name
     }
 
+    pub(crate) fn count(&self, what: Impairment, times: u64) {
+        self.impairments.add(what, times);
+    }
+
     // What everybody may ask.
+
+    /// What its connections suffered from since the camera was started.
+    pub(crate) fn impairments(&self) -> Impairments {
+        self.impairments.read()
+    }
 
     /// For walls: a frame handed out counts as seen.
     pub(crate) fn tile(&self, now: Instant, black_after: Duration, shown: TileSize) -> Tile {

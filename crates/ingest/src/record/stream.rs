@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::choice::Stream;
 use super::{CameraRecord, Demand, Dropped};
 use crate::frame::Frame;
+use crate::gate::Impairment;
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::tile::Moment;
@@ -74,6 +75,11 @@ impl Record {
     /// The session ended because nobody needs it any more.
     pub(crate) fn session_ended(&self) {
         self.camera.session_ended(self.stream);
+    }
+
+    /// What its connection suffers from.
+    pub(crate) fn count(&self, what: Impairment, times: u64) {
+        self.camera.count(what, times);
     }
 
     pub(crate) fn progressed(&self, words: &str) {
