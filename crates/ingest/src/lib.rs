@@ -18,6 +18,8 @@
 //! however writes request addresses (with their query) to the `log` crate; a binary that bridges `log` to its own
 //! output must switch off the targets in [`QUIET_LOG_TARGETS`].
 
+#[allow(dead_code, reason = "the record takes it up next")]
+mod align;
 mod backoff;
 mod camera;
 mod decode;
@@ -33,6 +35,7 @@ mod source;
 mod stats;
 mod tile;
 
+pub use align::group::{AlignmentStats, TileAlignment};
 pub use camera::{Camera, CameraConfig, CameraView, StartError, Transport};
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
