@@ -80,4 +80,5 @@ fn shifted(at: Instant, nanos: i64) -> Instant {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -6,6 +6,7 @@
 
 mod look_back;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 use std::time::{Duration, Instant};

@@ -99,7 +99,7 @@ fn plus(time: SystemTime, ms_ahead: i64) -> SystemTime {
 
 fn ntp(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap();
-    (since.as_secs() + 2_208_988_800) << 32 | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
+    ((since.as_secs() + 2_208_988_800) << 32) | ((u64::from(since.subsec_nanos()) << 32) / 1_000_000_000)
 }
 
 /// The least and the greatest.

@@ -86,7 +86,7 @@ impl Camera {
         if self.has_reports && self.next.is_multiple_of(125) {
             let since_1970 = (start.wall + taken).duration_since(UNIX_EPOCH).unwrap();
             let seconds = since_1970.as_secs() + 2_208_988_800 + self.clock_ahead_s;
-            let ntp = seconds << 32 | (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;
+            let ntp = (seconds << 32) | ((u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000);
             self.clock.handle_report(SenderReport { ntp, rtp }, arrived.mono);
         }
         let captured = self.clock.handle_picture(rtp, arrived);
