@@ -5,9 +5,6 @@
 //! what was shown.
 
 mod look_back;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -167,3 +164,7 @@ impl Group {
 fn needs(timing: Timing) -> Duration {
     timing.delay + timing.interval.min(LONGEST_INTERVAL) / 2
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
