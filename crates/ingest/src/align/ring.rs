@@ -103,6 +103,16 @@ impl<F: Clone> Ring<F> {
         gone
     }
 
+    /// Nobody looks, nothing is kept.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.looks.is_none()
+    }
+
+    /// The sequence number of the newest picture.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.kept.back().map(|kept| kept.sequence)
+    }
+
     /// `None` before there were enough pictures, and when they stop coming.
     pub(crate) fn timing(&self, now: Instant) -> Option<Timing> {
         let mut delays = [Duration::ZERO; MEASURED];

@@ -41,7 +41,7 @@ pub(crate) enum Failure {
     Status { step: Step, status: u16 },
     #[error("unreadable answer to {step}")]
     BadAnswer { step: Step },
-    #[error("no H.264 or H.265 video in the stream (found {found})")]
+    #[error("no H.264, H.265 or JPEG video in the stream (found {found})")]
     NoVideo { found: String },
     #[error("picture of {width}x{height} is larger than {} megapixels", MAX_PIXELS >> 20)]
     TooLarge { width: u32, height: u32 },

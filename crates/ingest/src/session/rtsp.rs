@@ -1,4 +1,4 @@
-//! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264 or H.265 stream, PLAY, and then
+//! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264, H.265 or JPEG stream, PLAY, and then
 //! access units until something ends it. Choices that look lax are for cameras that would fail otherwise.
 
 use std::num::NonZeroU32;
@@ -241,6 +241,7 @@ fn pick_video(session: &Session<Described>) -> Result<Video, Failure> {
         let codec = match (description.media(), description.encoding_name()) {
             ("video", "h264") => Codec::H264,
             ("video", "h265") => Codec::H265,
+            ("video", "jpeg") => Codec::Jpeg,
             _ => return None,
         };
         // 90,000 for every video payload format there is; `retina` refuses 0.
