@@ -28,6 +28,7 @@ use self::counters::Counters;
 use self::faults::Faults;
 use self::looks::Looks;
 use crate::align::Want;
+use crate::align::clock::Basis;
 use crate::align::ring::Timing;
 use crate::frame::Frame;
 use crate::pace::SessionFrames;
@@ -103,6 +104,8 @@ struct Inner {
 struct StreamState {
     codec: Option<Codec>,
     resolution: Option<(u32, u32)>,
+    /// What its pictures' times are taken from.
+    clock: Option<Basis>,
     session: Option<SessionState>,
     /// Why it failed, until it has pictures again.
     problem: Option<Arc<str>>,
@@ -243,7 +246,8 @@ impl CameraRecord {
         let (fps, bytes_per_second) = (inner.pictures.rate(now), inner.received.sum_rate(now));
         let decode_ms: Vec<f64> = inner.decode_ms.recent(now).collect();
         let streams = self.streams(&inner);
-        let StreamState { codec, resolution, .. } = inner.streams[shown.unwrap_or(Stream::Main) as usize];
+        let StreamState { codec, resolution, clock, .. } =
+            inner.streams[shown.unwrap_or(Stream::Main) as usize];
         drop(inner);
         let dropped = self.counters.dropped();
         CameraStats {
@@ -253,6 +257,7 @@ impl CameraRecord {
             url: self.about.url.clone(),
             codec: codec.map(Codec::as_str),
             resolution,
+            clock: clock.map(Basis::as_str),
             stream: shown.map(Stream::as_str),
             streams,
             fps,
@@ -345,6 +350,10 @@ impl CameraRecord {
 
     fn found_video(&self, stream: Stream, codec: Codec) {
         self.inner.lock().streams[stream as usize].codec = Some(codec);
+    }
+
+    fn clock_is(&self, stream: Stream, clock: Basis) {
+        self.inner.lock().streams[stream as usize].clock = Some(clock);
     }
 
     fn failed(&self, stream: Stream, at: Moment, words: &str, elsewhere: bool) {

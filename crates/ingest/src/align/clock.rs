@@ -38,6 +38,16 @@ pub(crate) enum Basis {
     Reports,
 }
 
+impl Basis {
+    /// `camera` or `arrival`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::Reports => "camera",
+        }
+    }
+}
+
 impl SourceClock {
     /// A clock for a stream whose RTP time makes so many ticks a second.
     pub(crate) fn new(clock_rate: NonZeroU32) -> Self {

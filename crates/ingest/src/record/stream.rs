@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::choice::Stream;
 use super::{CameraRecord, Demand, Dropped};
+use crate::align::clock::Basis;
 use crate::frame::Frame;
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
@@ -82,6 +83,11 @@ impl Record {
 
     pub(crate) fn found_video(&self, codec: Codec) {
         self.camera.found_video(self.stream, codec);
+    }
+
+    /// What the times of its pictures are taken from now.
+    pub(crate) fn clock_is(&self, clock: Basis) {
+        self.camera.clock_is(self.stream, clock);
     }
 
     /// Remembers the reason, and logs it if it is news. `elsewhere`: the camera's other stream may fare better.

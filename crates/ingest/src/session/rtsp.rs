@@ -149,6 +149,7 @@ impl RtspSource {
         let mut bad_packets = 0;
         let mut wants_parameters = true;
         let mut clock = SourceClock::new(video.clock_rate);
+        let mut clock_known = None;
         let silence = sleep_until((playing_since + self.watchdog.silence()).into());
         tokio::pin!(silence);
         loop {
@@ -173,6 +174,9 @@ impl RtspSource {
                     bad_packets = 0;
                     last_received = Some(now());
                     let captured = captured(&frame, &mut clock);
+                    if clock_known.replace(clock.basis()) != Some(clock.basis()) {
+                        self.record.clock_is(clock.basis());
+                    }
                     let unit = match access_unit(
                         frame,
                         captured,
