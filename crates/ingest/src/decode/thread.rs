@@ -263,7 +263,7 @@ impl Worker {
                 self.record.overtaken(Instant::now(), &overtaken);
             }
         }
-        let output = Output { frames: count, errors, took, was_passed_over, ..Output::default() };
+        let output = Output { frames: count, errors, took, was_passed_over };
         self.record.decoded(unit.session, Moment::now(), output);
     }
 
