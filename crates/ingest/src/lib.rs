@@ -21,6 +21,7 @@
 //! however writes request addresses (with their query) to the `log` crate; a binary that bridges `log` to its own
 //! output must switch off the targets in [`QUIET_LOG_TARGETS`].
 
+mod align;
 mod backoff;
 mod camera;
 mod coded;
@@ -41,6 +42,7 @@ mod source;
 mod stats;
 mod tile;
 
+pub use align::{AlignedTile, Alignment, AlignmentStats, TileAlignment};
 pub use camera::{Camera, CameraConfig, CameraView, OnWall, StartError, Transport};
 pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use wallcast_compositor::encoder::Level;
 use wallcast_compositor::{Sink, TileSource, Wall, WallConfig, WallView};
-use wallcast_ingest::{Camera, CameraConfig, CameraView, Hardware};
+use wallcast_ingest::{Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
 
 use crate::config::{CameraEntry, Config, WallEntry};
@@ -157,8 +157,8 @@ fn start_camera(entry: &CameraEntry, runtime: &Handle) -> Result<Camera, BuildEr
         source: entry.source.clone(),
         substream: entry.substream.clone(),
         transport: entry.transport,
-        hwaccel: Hardware::None,
-        on_demand: false,
+        hwaccel: entry.hwaccel,
+        on_demand: entry.on_demand,
         silence: SILENCE,
         first_frame_budget: FIRST_FRAME_BUDGET,
     };

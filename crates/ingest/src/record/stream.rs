@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::choice::Stream;
 use super::{CameraRecord, Demand, Dropped};
+use crate::align::clock::Basis;
 use crate::frame::Frame;
 use crate::gate::Impairment;
 use crate::pace::SessionFrames;
@@ -90,6 +91,11 @@ impl Record {
         self.camera.found_video(self.stream, codec);
     }
 
+    /// What the times of its pictures are taken from now.
+    pub(crate) fn clock_is(&self, clock: Basis) {
+        self.camera.clock_is(self.stream, clock);
+    }
+
     /// Remembers the reason, and logs it if it is news. `elsewhere`: the camera's other stream may fare better.
     pub(crate) fn failed(&self, at: Moment, words: &str, elsewhere: bool) {
         self.camera.failed(self.stream, at, words, elsewhere);
@@ -147,6 +153,11 @@ impl Record {
     /// A picture for the tiles. `is_behind`: access units that came later, and were passed over, still wait.
     pub(crate) fn published(&self, session: u64, at: Moment, frame: Arc<Frame>, is_behind: bool) {
         self.camera.published(self.stream, session, at, frame, is_behind);
+    }
+
+    /// A picture was decoded that a newer one overtook before it could be published.
+    pub(crate) fn overtaken(&self, now: Instant, frame: &Arc<Frame>) {
+        self.camera.overtaken(self.stream, now, frame);
     }
 
     /// An access unit came and was not decoded, or not yet, because nobody looks.

@@ -1,8 +1,9 @@
 //! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264, H.265 or JPEG stream, PLAY, and then
 //! access units until something ends it. Choices that look lax are for cameras that would fail otherwise.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
 use retina::client::{
@@ -10,17 +11,20 @@ use retina::client::{
     SessionOptions, SetupOptions, TeardownPolicy, UnassignedChannelDataPolicy, UnknownRtcpSsrcPolicy,
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
+use retina::rtcp::ReceivedCompoundPacket;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use super::Source;
 use super::failure::{Failure, Step};
 use super::watchdog::Watchdog;
+use crate::align::clock::{SenderReport, SourceClock};
 use crate::camera::{CameraConfig, Transport};
 use crate::decode::MAX_PIXELS;
 use crate::gate::Gate;
 use crate::queue::{AccessUnit, Codec, Feeder};
 use crate::record::Record;
+use crate::tile::Moment;
 
 /// The gate has a limit for every answer; this is for cameras that need many of them.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,6 +36,7 @@ const STALE_TEARDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// (<https://github.com/scottlamb/retina/issues/13>), so a packet that makes no sense is skipped. So many in a row are no
 /// noise any more, but a broken connection (<https://github.com/scottlamb/retina/issues/17>).
 const MAX_BAD_PACKETS_IN_A_ROW: u32 = 50;
+const VIDEO_CLOCK_RATE: NonZeroU32 = NonZeroU32::new(90_000).expect("not zero");
 
 /// One camera behind RTSP, through all its sessions.
 pub(crate) struct RtspSource {
@@ -49,6 +54,8 @@ pub(crate) struct RtspSource {
 struct Video {
     stream: usize,
     codec: Codec,
+    /// Ticks of its RTP time in a second.
+    clock_rate: NonZeroU32,
 }
 
 impl Source for RtspSource {
@@ -135,6 +142,8 @@ impl RtspSource {
         let mut last_received = None;
         let mut bad_packets = 0;
         let mut wants_parameters = true;
+        let mut clock = SourceClock::new(video.clock_rate);
+        let mut clock_known = None;
         let silence = sleep_until((playing_since + self.watchdog.silence()).into());
         tokio::pin!(silence);
         loop {
@@ -158,12 +167,26 @@ impl RtspSource {
                 Some(Ok(CodecItem::VideoFrame(frame))) => {
                     bad_packets = 0;
                     last_received = Some(now());
-                    let unit = match access_unit(frame, &demuxed, &video, session, &mut wants_parameters) {
+                    let captured = captured(&frame, &mut clock);
+                    if clock_known.replace(clock.basis()) != Some(clock.basis()) {
+                        self.record.clock_is(clock.basis());
+                    }
+                    let unit = match access_unit(
+                        frame,
+                        captured,
+                        &demuxed,
+                        &video,
+                        session,
+                        &mut wants_parameters,
+                    ) {
                         Ok(unit) => with_parameter_sets(unit, gate),
                         Err(failure) => return failure,
                     };
                     self.record.received(now(), unit.data.len());
                     self.feeder.feed(unit);
+                }
+                Some(Ok(CodecItem::Rtcp(packet))) if packet.stream_id() == video.stream => {
+                    handle_reports(&packet, &mut clock);
                 }
                 Some(Ok(_)) => {}
                 // What ends a session is noticed by the gate first, so an error that it does not know of concerns one
@@ -203,7 +226,9 @@ fn pick_video(session: &Session<Described>) -> Result<Video, Failure> {
             ("video", "jpeg") => Codec::Jpeg,
             _ => return None,
         };
-        Some(Video { stream, codec })
+        // 90,000 for every video payload format there is; `retina` refuses 0.
+        let clock_rate = NonZeroU32::new(description.clock_rate_hz()).unwrap_or(VIDEO_CLOCK_RATE);
+        Some(Video { stream, codec, clock_rate })
     });
     video.ok_or_else(|| {
         // The names come from the camera: short and plain, or not at all.
@@ -220,13 +245,13 @@ fn pick_video(session: &Session<Described>) -> Result<Video, Failure> {
 /// refresh) would never be decoded.
 fn access_unit(
     frame: VideoFrame,
+    captured: Instant,
     demuxed: &Demuxed,
     video: &Video,
     session: u64,
     wants_parameters: &mut bool,
 ) -> Result<AccessUnit, Failure> {
     let key = frame.is_random_access_point();
-    let captured = frame.start_ctx().received();
     let new_parameters = frame.has_new_parameters();
     let mut data = frame.into_data();
     if key || new_parameters || *wants_parameters {
@@ -251,6 +276,22 @@ fn with_parameter_sets(mut unit: AccessUnit, gate: &Gate) -> AccessUnit {
         unit.data.splice(0..0, sets.iter().copied());
     }
     unit
+}
+
+/// When its picture was taken. A picture arrives with its first packet.
+fn captured(frame: &VideoFrame, clock: &mut SourceClock) -> Instant {
+    let mono = frame.start_ctx().received();
+    let now = SystemTime::now();
+    let arrived = Moment { mono, wall: now.checked_sub(mono.elapsed()).unwrap_or(now) };
+    // `retina` unwraps RTP time; the clock has its own idea of jumps.
+    clock.handle_picture(frame.timestamp().timestamp() as u32, arrived)
+}
+
+fn handle_reports(packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
+    for report in packet.pkts().filter_map(|packet| packet.as_sender_report().ok().flatten()) {
+        let report = SenderReport { ntp: report.ntp_timestamp().0, rtp: report.rtp_timestamp() };
+        clock.handle_report(report, packet.ctx().received());
+    }
 }
 
 /// The runtime's clock, which tests can turn.
