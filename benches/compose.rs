@@ -1,7 +1,9 @@
-//! What does composing one canvas cost? The reference layout from four 1080p pictures, every tile new at every tick.
+//! What does composing one canvas cost? The reference layout from four 1080p pictures, 4x4 of 1080p and 8x8 of 640x360, when
+//! all tiles are new at every tick, half, a tenth, or none of them; and what turning, mirroring, masking and converting add.
 //!
 //! Beside ffmpeg's scale and xstack, GStreamer's compositor, and a copy that touches as many bytes, in one run: CPU
-//! milliseconds a canvas, their sources' cost measured by itself and taken off. A B B A, medians.
+//! milliseconds a canvas, their sources' cost measured by itself and taken off. A B B A, medians. The others paint
+//! everything at every tick, so that they are measured once.
 //! `cargo bench -p wallcast-benches --bench compose [-- ROUNDS]`
 
 #![allow(clippy::print_stdout, reason = "its table is its purpose")]
@@ -10,114 +12,163 @@ use std::process::Command;
 use std::time::Instant;
 use wallcast_benches::cpu::{self, median};
 use wallcast_benches::pictures::{Picture, psnr, write_raw};
-use wallcast_compositor::{CanvasSize, Compositor, Fit, Layout, PictureView, TileSource};
+use wallcast_compositor::{
+    Area, CanvasSize, Cells, ColorMatrix, ColorRange, Compositor, Fit, Layout, PictureView, Presentation,
+    Preset, Rotation, Spacing, TileSource,
+};
 
-/// So many pictures of each camera take turns: together more than any cache that is not a server's.
-const PICTURES: u32 = 8;
-const CANVASES: u32 = 400;
+const SHARES: [u64; 4] = [100, 50, 10, 0];
+const FLAGS: [&str; 3] = ["area", "bicubic", "fast_bilinear"];
 
+/// One way of drawing a canvas of 1920x1080: what from, and where each picture goes on it (x, y, width, height).
+struct Geometry {
+    name: &'static str,
+    layout: Layout,
+    targets: Vec<[u32; 4]>,
+    pictures: (u32, u32),
+    /// So many pictures of each camera take turns: all together more than any cache that is not a server's.
+    turns: u32,
+    canvases: u32,
+}
+
+fn geometries() -> [Geometry; 4] {
+    let reference = |name, layout: Layout, targets: &[[u32; 4]]| Geometry {
+        name,
+        layout,
+        targets: targets.to_vec(),
+        pictures: (1920, 1080),
+        turns: 8,
+        canvases: 400,
+    };
+    let cells = |name, side, pictures, turns, canvases| {
+        let preset = Preset::Cells(Cells::new(side, side).expect("1 to 8 of each"));
+        let layout =
+            Layout::preset(preset, CanvasSize::FULL_HD, 0, Spacing::default()).expect("there is room");
+        let targets = layout.placements().iter().map(|p| [p.x(), p.y(), p.width(), p.height()]).collect();
+        Geometry { name, layout: layout.with_fit(Fit::Stretch), targets, pictures, turns, canvases }
+    };
+    let columns = || Layout::columns(CanvasSize::FULL_HD);
+    let (top, bottom) = ([480, 0, 960, 540], [480, 540, 960, 540]);
+    let (left, right) = ([0, 404, 480, 270], [1440, 404, 480, 270]);
+    let (whole_left, whole_right) = ([0, 0, 480, 1080], [1440, 0, 480, 1080]);
+    [
+        reference("reference, contain", columns(), &[left, top, bottom, right]),
+        reference(
+            "reference, stretch",
+            columns().with_fit(Fit::Stretch),
+            &[whole_left, top, bottom, whole_right],
+        ),
+        cells("4x4 of 1920x1080", 4, (1920, 1080), 4, 200),
+        cells("8x8 of 640x360", 8, (640, 360), 8, 200),
+    ]
+}
+
+impl Geometry {
+    /// Bytes of the pictures that are read and of the tiles that are written, for a canvas of which all is new.
+    fn bytes(&self) -> usize {
+        let luma: u32 =
+            self.targets.iter().map(|[_, _, w, h]| w * h + self.pictures.0 * self.pictures.1).sum();
+        luma as usize * 3 / 2
+    }
+}
+
+/// A camera of whose pictures `share` in a hundred are new.
 struct Camera {
     pictures: Vec<Picture>,
-    shown: u64,
+    share: u64,
+    tick: u64,
+    generation: u64,
+    matrix: ColorMatrix,
+    range: ColorRange,
 }
 
 impl TileSource for Camera {
     fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        self.shown += 1;
-        paint(Some(self.pictures[self.shown as usize % self.pictures.len()].view(self.shown)));
+        self.tick += 1;
+        self.generation += u64::from(self.tick * self.share % 100 < self.share);
+        let picture = &self.pictures[self.generation as usize % self.pictures.len()];
+        paint(Some(PictureView { matrix: self.matrix, range: self.range, ..picture.view(self.generation) }));
     }
 }
 
-fn cameras() -> Vec<Box<dyn TileSource>> {
-    let camera = |c| -> Box<dyn TileSource> {
+type Cameras = Vec<Box<dyn TileSource>>;
+
+fn cameras(geometry: &Geometry, share: u64, (matrix, range): (ColorMatrix, ColorRange)) -> Cameras {
+    let (width, height) = geometry.pictures;
+    let camera = |c: u32| -> Box<dyn TileSource> {
         Box::new(Camera {
-            pictures: (0..PICTURES).map(|n| Picture::moving(1920, 1080, c, n)).collect(),
-            shown: 0,
+            pictures: (0..geometry.turns).map(|n| Picture::moving(width, height, c, n)).collect(),
+            share,
+            // They do not all change at once.
+            tick: u64::from(c) * 37,
+            generation: 0,
+            matrix,
+            range,
         })
     };
-    (0..4).map(camera).collect()
+    (0..geometry.targets.len() as u32).map(camera).collect()
 }
 
-fn ours(layout: &Layout, cameras: &mut [Box<dyn TileSource>]) -> f64 {
+/// CPU milliseconds a canvas.
+fn ours(layout: &Layout, canvases: u32, cameras: &mut [Box<dyn TileSource>]) -> f64 {
     let mut compositor = Compositor::new(layout);
     compositor.compose(Instant::now(), cameras);
     let before = cpu::ours();
-    for _ in 0..CANVASES {
-        assert_eq!(compositor.compose(Instant::now(), cameras).painted, 4);
+    for _ in 0..canvases {
+        std::hint::black_box(compositor.compose(Instant::now(), cameras));
     }
-    (cpu::ours() - before).as_secs_f64() * 1e3 / f64::from(CANVASES)
+    (cpu::ours() - before).as_secs_f64() * 1e3 / f64::from(canvases)
 }
 
-/// Four pictures and a canvas are touched: 15.5 MB. Copying half of that reads and writes as much.
-fn copy(from: &[Vec<u8>], to: &mut [Vec<u8>]) -> f64 {
+/// Copying half as many bytes reads and writes as many.
+fn copy(bytes: usize, from: &[Vec<u8>], to: &mut [Vec<u8>], canvases: u32) -> f64 {
+    let half = bytes / 2;
     let before = cpu::ours();
-    for n in 0..CANVASES as usize {
-        to[n % 2].copy_from_slice(std::hint::black_box(&from[n % from.len()]));
+    for n in 0..canvases as usize {
+        to[n % 2][..half].copy_from_slice(std::hint::black_box(&from[n % from.len()][..half]));
         std::hint::black_box(&mut to[n % 2]);
     }
-    (cpu::ours() - before).as_secs_f64() * 1e3 / f64::from(CANVASES)
-}
-
-/// One way of drawing the four tiles: x, y, width, height of each picture on the canvas.
-struct Geometry {
-    name: &'static str,
-    layout: Layout,
-    targets: [[u32; 4]; 4],
-}
-
-fn geometries() -> [Geometry; 2] {
-    let columns = Layout::columns(CanvasSize::FULL_HD);
-    let (top, bottom) = ([480, 0, 960, 540], [480, 540, 960, 540]);
-    [
-        Geometry {
-            name: "contain",
-            layout: columns.clone(),
-            targets: [[0, 404, 480, 270], top, bottom, [1440, 404, 480, 270]],
-        },
-        Geometry {
-            name: "stretch",
-            layout: columns.with_fit(Fit::Stretch),
-            targets: [[0, 0, 480, 1080], top, bottom, [1440, 0, 480, 1080]],
-        },
-    ]
+    (cpu::ours() - before).as_secs_f64() * 1e3 / f64::from(canvases)
 }
 
 fn xstack(geometry: &Geometry, flags: &str) -> String {
-    let [scales, places]: [Vec<String>; 2] = [
-        (0..4)
-            .zip(geometry.targets)
-            .map(|(i, [_, _, w, h])| format!("[{i}]scale={w}:{h}:flags={flags}[t{i}]"))
-            .collect(),
-        geometry.targets.iter().map(|[x, y, _, _]| format!("{x}_{y}")).collect(),
-    ];
-    format!("{};[t0][t1][t2][t3]xstack=inputs=4:fill=black:layout={}", scales.join(";"), places.join("|"))
+    let targets = || geometry.targets.iter().enumerate();
+    let scales: Vec<String> =
+        targets().map(|(i, [_, _, w, h])| format!("[{i}]scale={w}:{h}:flags={flags}[t{i}]")).collect();
+    let inputs: String = targets().map(|(i, _)| format!("[t{i}]")).collect();
+    let places: Vec<String> = targets().map(|(_, [x, y, _, _])| format!("{x}_{y}")).collect();
+    let count = geometry.targets.len();
+    format!("{};{inputs}xstack=inputs={count}:fill=black:layout={}", scales.join(";"), places.join("|"))
 }
 
-/// ffmpeg with four pictures' worth of noise that its `loop` filter hands out again and again without a copy.
-fn ffmpeg(graph: Option<&str>) -> anyhow::Result<f64> {
+/// ffmpeg with a few pictures of noise for each camera that its `loop` filter hands out again and again without a copy.
+fn ffmpeg(geometry: &Geometry, flags: Option<&str>) -> anyhow::Result<f64> {
+    let Geometry { pictures: (width, height), turns, canvases, .. } = geometry;
     let source = format!(
-        "testsrc2=s=1920x1080:r=25,noise=alls=8:allf=t,format=yuv420p,loop=loop=-1:size={PICTURES},setpts=N/25/TB"
+        "testsrc2=s={width}x{height}:r=25,noise=alls=8:allf=t,format=yuv420p,loop=loop=-1:size={turns},setpts=N/25/TB"
     );
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin"]);
-    for _ in 0..4 {
+    for _ in &geometry.targets {
         command.args(["-f", "lavfi", "-i", &source]);
     }
-    let frames = CANVASES.to_string();
-    if let Some(graph) = graph {
-        command.args(["-filter_complex", graph, "-frames:v", &frames, "-f", "null", "-"]);
+    let frames = canvases.to_string();
+    if let Some(flags) = flags {
+        let graph = xstack(geometry, flags);
+        command.args(["-filter_complex", &graph, "-frames:v", &frames, "-f", "null", "-"]);
     } else {
-        for i in 0..4 {
+        for i in 0..geometry.targets.len() {
             command.args(["-map", &i.to_string(), "-frames:v", &frames, "-f", "null", "-"]);
         }
     }
-    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(CANVASES))
+    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
 }
 
 /// GStreamer with one noisy picture a camera that `imagefreeze` hands out again and again without a copy.
-fn gstreamer(geometry: Option<&Geometry>) -> anyhow::Result<f64> {
+fn gstreamer(geometry: &Geometry, composes: bool) -> anyhow::Result<f64> {
+    let Geometry { pictures: (width, height), canvases, targets, .. } = geometry;
     let mut line = String::new();
-    if let Some(Geometry { targets, .. }) = geometry {
+    if composes {
         line += "compositor name=c background=black";
         for (i, [x, y, w, h]) in targets.iter().enumerate() {
             line +=
@@ -125,30 +176,30 @@ fn gstreamer(geometry: Option<&Geometry>) -> anyhow::Result<f64> {
         }
         line += " ! video/x-raw,format=I420,width=1920,height=1080 ! fakesink sync=false";
     }
-    for i in 0..4 {
-        let sink = if geometry.is_some() { format!("c.sink_{i}") } else { "fakesink sync=false".into() };
+    for i in 0..targets.len() {
+        let sink = if composes { format!("c.sink_{i}") } else { "fakesink sync=false".into() };
         line += &format!(
-            " videotestsrc pattern=snow num-buffers=1 ! video/x-raw,format=I420,width=1920,height=1080,framerate=25/1 \
-             ! imagefreeze num-buffers={CANVASES} ! {sink}"
+            " videotestsrc pattern=snow num-buffers=1 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
+             ! imagefreeze num-buffers={canvases} ! {sink}"
         );
     }
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-q").args(line.split_ascii_whitespace());
-    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(CANVASES))
+    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
 }
 
 /// Our canvas against swscale's, at the same geometry, as the `area` flag makes it.
 fn agreement(geometry: &Geometry) -> anyhow::Result<f64> {
+    let (width, height) = geometry.pictures;
     let folder = std::env::temp_dir().join(format!("wallcast-compose-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
+    let size = format!("{width}x{height}");
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-y"]);
-    for camera in 0..4 {
+    for camera in 0..geometry.targets.len() as u32 {
         let path = folder.join(format!("{camera}.yuv"));
-        write_raw(&path, [&Picture::moving(1920, 1080, camera, 1)])?;
-        command
-            .args(["-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", "1920x1080", "-i"])
-            .arg(path);
+        write_raw(&path, [&Picture::moving(width, height, camera, 1)])?;
+        command.args(["-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", &size, "-i"]).arg(path);
     }
     let stacked = folder.join("stacked.yuv");
     command.args(["-filter_complex", &xstack(geometry, "area+accurate_rnd"), "-f", "rawvideo"]).arg(&stacked);
@@ -156,51 +207,106 @@ fn agreement(geometry: &Geometry) -> anyhow::Result<f64> {
     let theirs = std::fs::read(&stacked)?;
     std::fs::remove_dir_all(&folder)?;
     let mut compositor = Compositor::new(&geometry.layout);
-    compositor.compose(Instant::now(), &mut cameras());
+    let mut cameras = cameras(geometry, 100, PLAIN);
+    compositor.compose(Instant::now(), &mut cameras);
     let canvas = compositor.canvas();
     let planes: Vec<u8> = (0..3).flat_map(|plane| canvas.plane(plane)).copied().collect();
     Ok(psnr(&planes, &theirs))
 }
 
-fn main() -> anyhow::Result<()> {
-    let rounds: u32 = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(2);
-    let mut cameras = cameras();
-    let half = 1920 * 1080 * 3 / 2 * 5 / 2;
-    let (from, mut to) = (vec![vec![7_u8; half]; PICTURES as usize], vec![vec![0_u8; half]; 2]);
-    let has_gstreamer = Command::new("gst-launch-1.0").arg("--version").output().is_ok();
-    let flags = ["area", "bilinear", "bicubic", "fast_bilinear"];
+const PLAIN: (ColorMatrix, ColorRange) = (ColorMatrix::Bt709, ColorRange::Limited);
 
-    println!(
-        "CPU ms a canvas, 1920x1080 from four 1920x1080, every tile new; medians of {} runs\n",
-        2 * rounds
-    );
-    for geometry in geometries() {
-        let mut times: Vec<Vec<f64>> = vec![Vec::new(); 3 + flags.len()];
-        for round in 0..2 * rounds {
-            let mut order: Vec<usize> = (0..times.len()).collect();
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            for what in order {
-                let time = match what {
-                    0 => ours(&geometry.layout, &mut cameras),
-                    1 => copy(&from, &mut to),
-                    2 if has_gstreamer => gstreamer(Some(&geometry))? - gstreamer(None)?,
-                    2 => f64::NAN,
-                    flag => ffmpeg(Some(&xstack(&geometry, flags[flag - 3])))? - ffmpeg(None)?,
-                };
-                times[what].push(time);
-            }
+/// Runs all of `measured` there and back, `rounds` times; the median of each.
+fn medians(rounds: u32, measured: &mut [Measured<'_>]) -> anyhow::Result<Vec<f64>> {
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); measured.len()];
+    for round in 0..2 * rounds {
+        for step in 0..measured.len() {
+            let what = if round % 2 == 0 { step } else { measured.len() - 1 - step };
+            times[what].push(measured[what]()?);
         }
-        let times: Vec<f64> = times.into_iter().map(median).collect();
-        let names =
-            ["wallcast", "copying as many bytes", "GStreamer compositor"].map(String::from).into_iter();
-        let names = names.chain(flags.map(|flag| format!("ffmpeg scale={flag}, xstack")));
-        println!("{:<32} {:>8} {:>14}", format!("fit {}", geometry.name), "ms", "/ wallcast");
-        for (name, time) in names.zip(&times) {
-            println!("{name:<32} {time:>8.3} {:>14.2}", time / times[0]);
-        }
-        println!("agreement with ffmpeg scale=area: {:.1} dB\n", agreement(&geometry)?);
+    }
+    Ok(times.into_iter().map(median).collect())
+}
+
+type Measured<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
+
+fn against_others(geometry: &Geometry, rounds: u32, has_gstreamer: bool) -> anyhow::Result<()> {
+    let Geometry { layout, canvases, .. } = geometry;
+    let bytes = geometry.bytes();
+    let from = vec![vec![7_u8; bytes / 2]; 8];
+    let mut to = vec![vec![0_u8; bytes / 2]; 2];
+    let mut shown = SHARES.map(|share| cameras(geometry, share, PLAIN));
+
+    let mut names: Vec<String> = SHARES.map(|share| format!("wallcast, {share} % of the tiles new")).into();
+    let mut measured: Vec<Measured<'_>> = shown
+        .iter_mut()
+        .map(|cameras| -> Measured<'_> { Box::new(move || Ok(ours(layout, *canvases, cameras))) })
+        .collect();
+    names.push("copying as many bytes".into());
+    measured.push(Box::new(|| Ok(copy(bytes, &from, &mut to, *canvases))));
+    for flags in FLAGS {
+        names.push(format!("ffmpeg scale={flags}, xstack"));
+        measured.push(Box::new(move || Ok(ffmpeg(geometry, Some(flags))? - ffmpeg(geometry, None)?)));
+    }
+    if has_gstreamer {
+        names.push("GStreamer compositor".into());
+        measured.push(Box::new(move || Ok(gstreamer(geometry, true)? - gstreamer(geometry, false)?)));
+    }
+    let times = medians(rounds, &mut measured)?;
+    println!("{:<36} {:>8} {:>12}", geometry.name, "ms", "/ wallcast");
+    for (name, time) in names.iter().zip(&times) {
+        println!("{name:<36} {time:>8.3} {:>12.2}", time / times[0]);
+    }
+    println!("agreement with ffmpeg scale=area: {:.1} dB\n", agreement(geometry)?);
+    Ok(())
+}
+
+/// What is done to pictures beside scaling, each on every tile of the reference layout.
+fn presentations(rounds: u32) -> anyhow::Result<()> {
+    let [_, geometry, ..] = geometries();
+    let with = |presentation: Presentation| {
+        let presentation = Presentation { fit: Fit::Stretch, ..presentation };
+        geometry.layout.clone().with_presentations(vec![presentation; 4])
+    };
+    let turned = |rotation| with(Presentation { rotation, ..Presentation::default() });
+    let part = |x, y, width, height| Area::fractions(x, y, width, height).expect("an area");
+    let masks = vec![part(0.1, 0.1, 0.2, 0.2), part(0.6, 0.5, 0.3, 0.4)];
+    let cases = [
+        ("as it comes", with(Presentation::default()), PLAIN),
+        ("turned by 90", turned(Rotation::Quarter), PLAIN),
+        ("turned by 180", turned(Rotation::Half), PLAIN),
+        ("mirrored", with(Presentation { mirrored: true, ..Presentation::default() }), PLAIN),
+        ("two masks", with(Presentation { masks, ..Presentation::default() }), PLAIN),
+        (
+            "the middle of it",
+            with(Presentation { crop: Some(part(0.25, 0.25, 0.5, 0.5)), ..Presentation::default() }),
+            PLAIN,
+        ),
+        ("BT.601, full range", with(Presentation::default()), (ColorMatrix::Bt601, ColorRange::Full)),
+    ];
+    let mut shown: Vec<Cameras> =
+        cases.iter().map(|(_, _, colours)| cameras(&geometry, 100, *colours)).collect();
+    let mut measured: Vec<Measured<'_>> = cases
+        .iter()
+        .zip(&mut shown)
+        .map(|((_, layout, _), cameras)| -> Measured<'_> {
+            Box::new(move || Ok(ours(layout, geometry.canvases, cameras)))
+        })
+        .collect();
+    let times = medians(rounds, &mut measured)?;
+    println!("{:<36} {:>8} {:>12}", "reference, stretch, every tile", "ms", "/ plain");
+    for ((name, _, _), time) in cases.iter().zip(&times) {
+        println!("{name:<36} {time:>8.3} {:>12.2}", time / times[0]);
     }
     Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let rounds: u32 = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(2);
+    let has_gstreamer = Command::new("gst-launch-1.0").arg("--version").output().is_ok();
+    println!("CPU ms a canvas of 1920x1080; medians of {} runs\n", 2 * rounds);
+    for geometry in geometries() {
+        against_others(&geometry, rounds, has_gstreamer)?;
+    }
+    presentations(rounds)
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use wallcast_compositor::PictureView;
+use wallcast_compositor::{ColorMatrix, ColorRange, PictureView};
 
 /// An I420 picture without padding: Y, U, V one after another.
 pub struct Picture {
@@ -60,6 +60,8 @@ impl Picture {
             planes: [self.plane(0), self.plane(1), self.plane(2)],
             strides: [stride, stride / 2, stride / 2],
             sample_aspect: (1, 1),
+            matrix: ColorMatrix::Bt709,
+            range: ColorRange::Limited,
             generation,
         }
     }

@@ -6,7 +6,7 @@
 
 mod preset;
 
-pub use self::preset::{Preset, UnknownPreset};
+pub use self::preset::{Cells, Preset, UnknownPreset};
 
 use crate::colour::Color;
 use crate::fit::Fit;
@@ -96,6 +96,13 @@ impl Placement {
     /// What it shows of its picture, and how.
     pub fn presentation(&self) -> &Presentation {
         &self.presentation
+    }
+
+    /// How large a whole picture would be, before it is turned, of which the part that is shown fills the tile: how much
+    /// detail of it can be seen. Of a part in pixels nobody knows; it counts as very large.
+    pub fn picture_size(&self) -> (u32, u32) {
+        let size = self.presentation.orientation().turned((self.rect.width, self.rect.height));
+        self.presentation.crop.map_or(size, |crop| crop.whole_of(size))
     }
 
     pub(crate) fn rect(&self) -> Rect {

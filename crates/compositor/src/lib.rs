@@ -27,8 +27,8 @@ pub use compose::{Composed, Compositor, TileSource};
 pub use fit::Fit;
 pub use geometry::{Bitrate, BitrateError, CanvasSize, CanvasSizeError, FrameRate, FrameRateError};
 pub use layout::{
-    Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing, SpacingError,
-    TileRect, UnknownPreset,
+    Cells, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing,
+    SpacingError, TileRect, UnknownPreset,
 };
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};

@@ -5,6 +5,7 @@
 
 use crate::fit::Fit;
 use crate::geometry::Rect;
+use crate::picture::MAX_SIDE;
 use thiserror::Error;
 
 /// How a tile shows its picture. Cut first, then turned, then mirrored, then fitted.
@@ -112,7 +113,7 @@ impl Area {
         }
         for (field, from, length) in [("x + width", x, width), ("y + height", y, height)] {
             let found = u64::from(from) + u64::from(length);
-            if found > u64::from(crate::picture::MAX_SIDE) {
+            if found > u64::from(MAX_SIDE) {
                 return Err(AreaError::Large { field, found });
             }
         }
@@ -144,6 +145,18 @@ impl Area {
     /// Whether it is in pixels, which mean another part of each size of picture.
     pub fn is_in_pixels(&self) -> bool {
         self.unit == Unit::Pixels
+    }
+
+    /// The size of a picture of which this area has the given size; the largest there is where that is not known.
+    pub(crate) fn whole_of(&self, (width, height): (u32, u32)) -> (u32, u32) {
+        let whole = |of: u32, part: u32| match self.unit {
+            Unit::Pixels => MAX_SIDE,
+            Unit::Millionths => {
+                let whole = u64::from(of) * u64::from(MILLION) / u64::from(part);
+                whole.min(MAX_SIDE.into()) as u32
+            }
+        };
+        (whole(width, self.width), whole(height, self.height))
     }
 
     /// The part of a picture of this size, to the nearest even samples and at least two each way where there are so many;
@@ -293,6 +306,16 @@ mod tests {
         let area = Area::pixels(600, 300, 40, 60).expect("a good area");
         assert!(area.nearest_within(640, 360).is_some() && area.grown_within(640, 360).is_some());
         assert!(area.nearest_within(638, 360).is_none() && area.grown_within(640, 358).is_none());
+    }
+
+    #[test]
+    fn a_part_that_fills_a_tile_is_part_of_a_larger_picture() {
+        let half = Area::fractions(0.5, 0.0, 0.5, 0.25).expect("a good area");
+        assert_eq!(half.whole_of((480, 270)), (960, 1080));
+        let dot = Area::fractions(0.0, 0.0, 0.000_001, 1.0).expect("a good area");
+        assert_eq!(dot.whole_of((480, 270)), (16_384, 270));
+        let pixels = Area::pixels(0, 0, 640, 360).expect("a good area");
+        assert_eq!(pixels.whole_of((480, 270)), (16_384, 16_384));
     }
 
     #[test]

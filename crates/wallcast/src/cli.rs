@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Overrides, Preset, is_safe_to_show, parse_address};
+use wallcast_compositor::Preset;
+
+use crate::config::{Overrides, is_safe_to_show, parse_address};
 
 /// Many cameras, one picture, any browser.
 #[derive(Parser)]
@@ -59,9 +61,9 @@ pub struct RunArgs {
     /// How RTP travels from the cameras given as URLs
     #[arg(long, value_enum, default_value_t, conflicts_with = "config")]
     pub transport: TransportArg,
-    /// How the cameras given as URLs are arranged
-    #[arg(long, value_enum, default_value_t, conflicts_with = "config")]
-    pub layout: LayoutArg,
+    /// How the cameras given as URLs are arranged: grid, 2x2 to 8x8, columns, 1+5, 1+7, 2+8 or pip
+    #[arg(long, value_name = "LAYOUT", value_parser = layout, default_value_t, conflicts_with = "config")]
+    pub layout: Preset,
     /// How a picture of another shape fills its tile, for cameras given as URLs
     #[arg(long, value_enum, default_value_t, conflicts_with = "config")]
     pub fit: FitArg,
@@ -114,20 +116,10 @@ pub enum TransportArg {
     Udp,
 }
 
-/// `--layout`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LayoutArg {
-    /// As many equal cells as there are cameras
-    #[default]
-    Grid,
-    /// Up to four cameras: a quarter | a half over a half | a quarter
-    Columns,
-}
-
 /// `--fit`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum FitArg {
-    /// All of the picture, with black bars
+    /// All of the picture, with bars
     #[default]
     Contain,
     /// All of the tile, with the picture cut off at two sides
@@ -214,15 +206,6 @@ impl From<TransportArg> for wallcast_ingest::Transport {
     }
 }
 
-impl From<LayoutArg> for Preset {
-    fn from(layout: LayoutArg) -> Self {
-        match layout {
-            LayoutArg::Grid => Preset::Grid,
-            LayoutArg::Columns => Preset::Columns,
-        }
-    }
-}
-
 impl From<FitArg> for wallcast_compositor::Fit {
     fn from(fit: FitArg) -> Self {
         match fit {
@@ -231,6 +214,11 @@ impl From<FitArg> for wallcast_compositor::Fit {
             FitArg::Stretch => wallcast_compositor::Fit::Stretch,
         }
     }
+}
+
+fn layout(text: &str) -> Result<Preset, String> {
+    let names = Preset::NAMES.join(", ");
+    text.parse().map_err(|_| format!("expected one of {names}"))
 }
 
 fn rtsp_address(text: &str) -> Result<RtspListen, String> {

@@ -1,6 +1,6 @@
 //! The configuration: a file (or URLs of a command line) to domain types, once; nothing validates afterwards.
 //!
-//! [`yaml`] reads the file as written, [`server`], [`cameras`] and [`walls`] turn it into what the program runs by, and
+//! [`yaml`] reads the file as written, [`server`], [`cameras`], [`walls`] and [`tiles`] turn it into what the program runs by, and
 //! go on after a problem, so that all of them are reported together with line, found and expected; [`urls`] does that
 //! for a command line. Rules of sizes,
 //! rates, rectangles and URLs are the constructors' of the crates that own those types. No problem, warning or `Debug`
@@ -9,10 +9,12 @@
 mod cameras;
 mod env;
 mod fields;
+mod presentation;
 mod problem;
 mod scalars;
 mod server;
 mod syntax;
+mod tiles;
 mod urls;
 mod walls;
 mod yaml;
@@ -21,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout};
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout, Preset};
 use wallcast_ingest::{Hardware, SourceUrl, Transport};
 
 use self::cameras::Cameras;
@@ -103,7 +105,7 @@ pub struct WallEntry {
     /// The tiles' places on a canvas of `size`.
     pub layout: Layout,
     /// The camera of each place, in the same order: each the name of a [`CameraEntry`]. Fewer than places when a
-    /// preset has more cells than there are cameras; those cells stay black.
+    /// preset has more cells than there are cameras; those cells show the background.
     pub tiles: Vec<String>,
 }
 
@@ -112,16 +114,6 @@ pub struct WallEntry {
 pub enum Encoder {
     /// Cisco's encoder, linked in.
     OpenH264,
-}
-
-/// A layout by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Preset {
-    /// As many equal cells as there are tiles.
-    #[default]
-    Grid,
-    /// Four cells: a quarter | a half over a half | a quarter.
-    Columns,
 }
 
 /// Flags of a command line that go before the file's keys.
@@ -156,19 +148,6 @@ impl Encoder {
     pub fn as_str(self) -> &'static str {
         match self {
             Encoder::OpenH264 => "openh264",
-        }
-    }
-}
-
-impl Preset {
-    /// All of them.
-    pub const ALL: [Preset; 2] = [Preset::Grid, Preset::Columns];
-
-    /// As configuration files have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Preset::Grid => "grid",
-            Preset::Columns => "columns",
         }
     }
 }

@@ -7,7 +7,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use wallcast_compositor::{AccessUnit, Fit, PictureView, Placement, Sink, TileSource, WallView};
+use wallcast_compositor::{
+    AccessUnit, ColorMatrix, ColorRange, Fit, PictureView, Placement, Sink, TileSource, WallView,
+};
 use wallcast_ingest::{CameraView, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
 
@@ -15,9 +17,10 @@ use crate::rtsp::Mount;
 
 /// How large a camera is shown there.
 pub fn tile_size(placement: &Placement) -> TileSize {
+    let (width, height) = placement.picture_size();
     match placement.fit() {
-        Fit::Contain => TileSize::new(placement.width(), placement.height()),
-        Fit::Cover | Fit::Stretch => TileSize::filled(placement.width(), placement.height()),
+        Fit::Contain => TileSize::new(width, height),
+        Fit::Cover | Fit::Stretch => TileSize::filled(width, height),
     }
 }
 
@@ -48,6 +51,15 @@ impl TileSource for CameraTile {
                 planes: [frame.plane(0), frame.plane(1), frame.plane(2)],
                 strides: [frame.stride(0), frame.stride(1), frame.stride(2)],
                 sample_aspect: frame.sample_aspect_ratio(),
+                matrix: match frame.matrix() {
+                    wallcast_ingest::ColorMatrix::Bt601 => ColorMatrix::Bt601,
+                    wallcast_ingest::ColorMatrix::Bt709 => ColorMatrix::Bt709,
+                    wallcast_ingest::ColorMatrix::Bt2020 => ColorMatrix::Bt2020,
+                },
+                range: match frame.range() {
+                    wallcast_ingest::ColorRange::Limited => ColorRange::Limited,
+                    wallcast_ingest::ColorRange::Full => ColorRange::Full,
+                },
                 generation: frame.sequence(),
             })),
             None => paint(None),
@@ -69,15 +81,6 @@ impl Watched {
     pub fn wake(&self) {
         let now = Instant::now();
         self.0.iter().for_each(|(camera, size)| camera.wake(now, *size));
-    }
-}
-
-/// A cell of the layout that no camera was given: background.
-pub struct EmptyTile;
-
-impl TileSource for EmptyTile {
-    fn show(&mut self, _now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        paint(None);
     }
 }
 

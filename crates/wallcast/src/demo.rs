@@ -17,7 +17,8 @@ use std::{
 };
 
 use wallcast_compositor::{
-    Bitrate, CanvasSize, FrameRate, Layout, PictureView, StartError, TileSource, Wall, WallConfig, WallStats,
+    Bitrate, CanvasSize, ColorMatrix, ColorRange, FrameRate, Layout, PictureView, StartError, TileSource,
+    Wall, WallConfig, WallStats,
 };
 
 pub use plan::{Demo, DemoError};
@@ -141,6 +142,8 @@ impl TileSource for Scene {
             planes: [0, 1, 2].map(|plane| planes.plane(plane)),
             strides: [0, 1, 2].map(|plane| planes.stride(plane)),
             sample_aspect: (1, 1),
+            matrix: ColorMatrix::Bt709,
+            range: ColorRange::Limited,
             generation: self.painted,
         }));
     }

@@ -11,7 +11,7 @@ use wallcast_ingest::{Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
 
 use crate::config::{CameraEntry, Config, WallEntry};
-use crate::convert::{CameraTile, EmptyTile, KeyFrameRequester, RtspSink, Watched, WebRtcSink, tile_size};
+use crate::convert::{CameraTile, KeyFrameRequester, RtspSink, Watched, WebRtcSink, tile_size};
 use crate::rtsp::{Mount, Mounts, NameInUse};
 
 /// A wall that has kept no tick, or delivered nothing to its viewers, for so long stands still.
@@ -184,8 +184,7 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
     let shown = tiles.iter().zip(sizes).map(|(camera, size)| {
         Box::new(CameraTile::new(camera.clone(), entry.black_after, size)) as Box<dyn TileSource>
     });
-    let unused = std::iter::repeat_with(|| Box::new(EmptyTile) as Box<dyn TileSource>);
-    let sources = shown.chain(unused).take(entry.layout.placements().len()).collect();
+    let sources = shown.collect();
     let sinks: Vec<Arc<dyn Sink>> =
         vec![Arc::new(WebRtcSink(Arc::clone(&source))), Arc::new(RtspSink(Arc::clone(&mount)))];
     let config = WallConfig {

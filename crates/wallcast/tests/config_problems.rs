@@ -1,8 +1,8 @@
 //! What `wallcast check` says about broken files: every problem at once, each with its place, found and expected.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use wallcast::config::{self, Overrides, Preset};
-use wallcast_compositor::Fit;
+use wallcast::config::{self, Overrides};
+use wallcast_compositor::{Fit, Preset};
 use wallcast_ingest::Transport;
 
 fn environment(name: &str) -> Option<String> {
@@ -89,7 +89,7 @@ fn unknown_keys_get_a_suggestion_where_there_is_one() {
     check_wall(
         "siez: 640x360",
         &[
-            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit; did you mean size?",
+            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, background, gap, border; did you mean size?",
         ],
     );
     check(
@@ -177,10 +177,33 @@ fn sizes_rates_and_times_out_of_range_say_their_range() {
         &["3:20 walls.wall.encoder: found x264, expected openh264 (others come later)"],
     );
     check_wall("fit: zoom", &["3:16 walls.wall.fit: found zoom, expected contain, cover or stretch"]);
+    for (key, found) in [("gap", "3"), ("gap", "-2"), ("border", "258"), ("border", "1%")] {
+        check_wall(
+            &format!("{key}: {found}"),
+            &[&format!(
+                "3:{} walls.wall.{key}: found {found}, expected an even number of pixels, 0 to 256",
+                13 + key.len()
+            )],
+        );
+    }
+    const COLOUR: &str =
+        "expected a colour: a name such as black or gray, or red, green and blue such as '#1a2b3c' in quotes";
+    check_wall("background: blakc", &[&format!("3:23 walls.wall.background: found blakc, {COLOUR}")]);
+    // An unquoted # begins a comment.
+    check(
+        "cameras: { left: rtsp://a/ }\nwalls:\n  wall:\n    background: #102030\n",
+        &[&format!("4:15 walls.wall.background: found nothing, {COLOUR}")],
+    );
+    check_wall(
+        "layout: 9x9",
+        &[
+            "3:19 walls.wall.layout: found 9x9, expected grid, 2x2 to 8x8, columns, 1+5, 1+7, 2+8 or pip, or a list of rectangles with camera, x, y, width, height",
+        ],
+    );
     check_wall(
         "layout: mosaic",
         &[
-            "3:19 walls.wall.layout: found mosaic, expected grid or columns, or a list of rectangles with camera, x, y, width, height",
+            "3:19 walls.wall.layout: found mosaic, expected grid, 2x2 to 8x8, columns, 1+5, 1+7, 2+8 or pip, or a list of rectangles with camera, x, y, width, height",
         ],
     );
 }
@@ -244,7 +267,7 @@ fn a_key_without_a_value_is_named_in_block_style_and_hidden_inside_braces() {
         "cameras:\n  left: rtsp://a/\n  right:\nwalls:\n  wall:\n    tiles: [left, right]\n    siez:\n",
         &[
             &format!("3:3 cameras.right: {CAMERA}"),
-            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit; did you mean size?",
+            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, background, gap, border; did you mean size?",
         ],
     );
     // A text with a comma.
@@ -363,6 +386,76 @@ fn tiles_have_to_be_cameras_and_to_find_a_cell() {
     check(
         "cameras: { left: ftp://a/ }\nwalls: { wall: { tiles: [left] } }",
         &["1:18 cameras.left: found the scheme ftp, expected rtsp or rtsps (others come later)"],
+    );
+}
+
+#[test]
+fn layouts_have_to_hold_their_tiles_and_their_gaps() {
+    for (layout, cells) in [("1+5", 6), ("2x2", 4), ("pip", 4), ("2+8", 10)] {
+        let tiles = vec!["left"; cells + 1].join(", ");
+        check_wall(
+            &format!("layout: {layout}, tiles: [{tiles}]"),
+            &[&format!(
+                "3:{} walls.wall.tiles: found {} tiles, expected at most {cells}, the cells of the layout {layout}",
+                28 + layout.len(),
+                cells + 1
+            )],
+        );
+    }
+    check_wall(
+        "size: 128x128, layout: 8x8, gap: 18, border: 2",
+        &[
+            "3:44 walls.wall.gap: found a gap of 18 and a border of 2, expected less: they leave no room for the layout 8x8 on 128x128",
+        ],
+    );
+    check_wall(
+        "layout: [{ camera: left, x: 0, y: 0, width: 64, height: 64 }], gap: 4, border: 4",
+        &[
+            "3:79 walls.wall.gap: found `gap` next to a list of rectangles, expected distances that the rectangles keep themselves",
+            "3:90 walls.wall.border: found `border` next to a list of rectangles, expected distances that the rectangles keep themselves",
+        ],
+    );
+}
+
+#[test]
+fn what_a_tile_shows_of_its_picture_is_judged_key_by_key() {
+    const LENGTH: &str = "expected pixels such as 320, or a fraction of the picture such as 0.25 or 25%";
+    check(
+        "\
+cameras: { left: rtsp://a/, yard: { source: rtsp://b/, substream: rtsp://b/s } }
+walls:
+  wall:
+    tiles:
+      - { camera: left, rotate: 45, mirror: maybe, fit: zoom, mask: 3 }
+      - { rotate: 90 }
+      - { camera: left, crop: { x: 0, y: -1, width: 1e3 } }
+      - { camera: left, crop: { x: 0.5, y: 0, width: 0.75, height: 1 } }
+      - { camera: left, crop: { x: 100, y: 0, width: 50%, height: 1 } }
+      - { camera: left, mask: [{ x: 0, y: 0, width: 1, height: 1 }, { x: 0, y: 0, width: 0.0, height: 1 }] }
+      - { camera: yard, mask: { x: 0, y: 0, width: 100, height: 100 } }
+      - { camera: yard, zoom: 2 }
+  lobby:
+    layout:
+      - { camera: left, x: 0, y: 0, width: 640, height: 360, z: high, rotate: 91 }
+",
+        &[
+            "5:33 walls.wall.tiles[0].rotate: found 45, expected 0, 90, 180 or 270 (degrees, clockwise)",
+            "5:45 walls.wall.tiles[0].mirror: found maybe, expected true or false",
+            "5:57 walls.wall.tiles[0].fit: found zoom, expected contain, cover or stretch",
+            "5:69 walls.wall.tiles[0].mask: found a single value, expected a list of areas with x, y, width and height",
+            "6:9 walls.wall.tiles[1]: found no `camera`, expected the name of a camera",
+            "7:31 walls.wall.tiles[2].crop: found no `height`, expected x, y, width and height of the area",
+            &format!("7:42 walls.wall.tiles[2].crop.y: found -1, {LENGTH}"),
+            &format!("7:53 walls.wall.tiles[2].crop.width: found 1e3, {LENGTH}"),
+            "8:31 walls.wall.tiles[3].crop: found x + width up to 1.25, expected at most 1.0, the picture's end",
+            "9:31 walls.wall.tiles[4].crop: found x 100, expected a fraction from 0.0 to 1.0",
+            "10:32 walls.wall.tiles[5].mask[0]: found a width of 1 pixels, expected at least 2 pixels, or fractions such as 0.5 or 50%",
+            "10:68 walls.wall.tiles[5].mask[1]: found a width of 0, expected more",
+            "11:31 walls.wall.tiles[6].mask: found pixels, expected fractions such as 0.25 or 25%: the camera's substream has pictures of another size",
+            "12:25 walls.wall.tiles[7].zoom: found the unknown key zoom, expected one of camera, fit, crop, rotate, mirror, mask",
+            "15:65 walls.lobby.layout[0].z: found high, expected a whole number; the larger one is painted over the smaller",
+            "15:79 walls.lobby.layout[0].rotate: found 91, expected 0, 90, 180 or 270 (degrees, clockwise)",
+        ],
     );
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
-use wallcast::config::{self, Config, Encoder, Overrides, Preset};
-use wallcast_compositor::{CanvasSize, Fit, Layout};
+use wallcast::config::{self, Config, Encoder, Overrides};
+use wallcast_compositor::{Area, CanvasSize, Fit, Layout, Presentation, Preset, Rotation, Spacing, TileRect};
 use wallcast_ingest::{Hardware, SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
@@ -58,6 +58,9 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("walls.wall.tiles", yes(wall.tiles.len() == config.cameras.len(), "every camera")),
         ("walls.wall.fit", wall.layout.placements()[0].fit().as_str().to_owned()),
+        ("walls.wall.background", wall.layout.background().to_string()),
+        ("walls.wall.gap", Spacing::default().gap().to_string()),
+        ("walls.wall.border", Spacing::default().border().to_string()),
     ]
 }
 
@@ -92,10 +95,16 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert_eq!(names, ["left", "gate", "right", "yard"]);
     assert_eq!(config.cameras[0].source.to_string(), "rtsp://192.168.8.101:554/live/left");
     assert_eq!(config.walls[0].tiles, ["left", "yard", "gate", "right"]);
-    let columns = Layout::columns(config.walls[0].size);
-    assert_eq!(config.walls[0].layout.placements(), columns.placements());
-    assert_eq!(config.walls[1].layout.placements().len(), 2);
-    assert_eq!(config.walls[1].layout.placements()[0].fit(), Fit::Cover);
+    let spacing = Spacing::new(4, 8).unwrap();
+    let columns = Layout::preset(Preset::Columns, config.walls[0].size, 4, spacing).unwrap();
+    let place = |layout: &Layout| -> Vec<_> { layout.placements().iter().map(|p| (p.x(), p.y())).collect() };
+    assert_eq!(place(&config.walls[0].layout), place(&columns));
+    assert_eq!(config.walls[0].layout.background().to_string(), "#202428");
+    let gate = config.walls[0].layout.placements()[2].presentation();
+    assert_eq!((gate.rotation, gate.mirrored, gate.masks.len()), (Rotation::Half, true, 2));
+    let lobby = config.walls[1].layout.placements();
+    assert_eq!((lobby.len(), lobby[0].fit(), lobby[1].z()), (2, Fit::Cover, 1));
+    assert!(lobby[0].presentation().crop.is_some());
     let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
     assert_eq!((tokens[0].name(), tokens[0].secret()), ("kiosk", "KIOSK_TOKEN-is-long-enough"));
     assert!(tokens[0].roles().allow(Role::View) && !tokens[0].roles().allow(Role::Admin));
@@ -123,7 +132,7 @@ fn the_comments_of_the_example_match_the_real_defaults() {
 fn the_example_names_every_key_there_is() {
     // The list of known keys is what an unknown one is answered with.
     let broken = "nokey: 1\nwebrtc: { nokey: 1 }\nrtsp: { nokey: 1 }\nauth: { nokey: 1, tokens: [{ nokey: 1 }] }\n\
-                  cameras: { a: { nokey: 1 } }\nwalls: { b: { nokey: 1 }, c: { layout: [{ nokey: 1 }] } }\n";
+                  cameras: { a: { nokey: 1 } }\nwalls: { b: { nokey: 1 }, c: { layout: [{ nokey: 1 }] }, d: { tiles: [{ nokey: 1 }] } }\n";
     let problems = config::parse_with("wall.yaml", broken, &Overrides::default(), &environment).unwrap_err();
     let known: Vec<&str> = problems
         .list()
@@ -170,6 +179,60 @@ walls:
     assert_eq!(wall.tiles, ["2", "1", "2"]);
     assert!(wall.layout.placements().iter().all(|placement| placement.fit() == Fit::Cover));
     assert_eq!(config.walls[1].tiles, ["1", "2"], "a wall without keys has every default");
+}
+
+#[test]
+fn what_a_tile_shows_of_its_picture_is_read_as_it_is_written() {
+    let config = good(
+        "\
+cameras: { a: rtsp://a/, b: rtsp://b/ }
+walls:
+  wall:
+    layout: 1+5
+    fit: cover
+    background: 'teal'
+    gap: 6
+    tiles:
+      - a
+      - { camera: b, crop: { x: 25%, y: 0, width: 0.5, height: 1 }, rotate: 270, mirror: true, fit: stretch }
+      - { camera: a, mask: { x: 10, y: 20, width: 30, height: 40 } }
+      - { camera: b, mask: [{ x: 0, y: 0, width: 12.5%, height: 1.0 }] }
+  lobby:
+    size: 640x360
+    layout:
+      - { camera: b, x: 0, y: 0, width: 640, height: 360, z: -2, rotate: 90 }
+",
+    );
+    let wall = &config.walls[0];
+    let spacing = Spacing::new(6, 0).unwrap();
+    let fraction = |x, y, width, height| Area::fractions(x, y, width, height).unwrap();
+    let cover = || Presentation { fit: Fit::Cover, ..Presentation::default() };
+    let expected = Layout::preset(Preset::OnePlusFive, CanvasSize::FULL_HD, 4, spacing)
+        .unwrap()
+        .with_background("#008080".parse().unwrap())
+        .with_presentations([
+            cover(),
+            Presentation {
+                fit: Fit::Stretch,
+                crop: Some(fraction(0.25, 0.0, 0.5, 1.0)),
+                rotation: Rotation::ThreeQuarters,
+                mirrored: true,
+                masks: vec![],
+            },
+            Presentation { masks: vec![Area::pixels(10, 20, 30, 40).unwrap()], ..cover() },
+            Presentation { masks: vec![fraction(0.0, 0.0, 0.125, 1.0)], ..cover() },
+        ]);
+    assert_eq!(wall.layout, expected);
+    assert_eq!((wall.layout.placements().len(), wall.tiles.len()), (6, 4));
+    let rect = TileRect {
+        width: 640,
+        height: 360,
+        z: -2,
+        presentation: Presentation { rotation: Rotation::Quarter, ..Presentation::default() },
+        ..TileRect::default()
+    };
+    let lobby = CanvasSize::new(640, 360).unwrap();
+    assert_eq!(config.walls[1].layout, Layout::explicit(lobby, vec![rect]).unwrap());
 }
 
 #[test]

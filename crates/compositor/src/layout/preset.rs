@@ -18,13 +18,8 @@ pub enum Preset {
     /// comes out largest; of equals, the one that leaves the fewest cells empty.
     #[default]
     Grid,
-    /// `2x2`, `4x3`, up to `8x8`: so many columns and rows, each 1 to 8, row by row.
-    Cells {
-        /// Cells a row.
-        columns: u32,
-        /// Cells a column.
-        rows: u32,
-    },
+    /// `2x2`, `4x3`, up to `8x8`: so many columns and rows, row by row.
+    Cells(Cells),
     /// `columns`, the reference: a quarter | a half over a half | a quarter, in the order left, top, bottom, right. At
     /// 1920x1080: 480x1080 | 960x540 over 960x540 | 480x1080.
     Columns,
@@ -39,6 +34,21 @@ pub enum Preset {
     Pip,
 }
 
+/// Columns and rows, each 1 to 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cells {
+    columns: u32,
+    rows: u32,
+}
+
+impl Cells {
+    /// Accepts 1 to 8 of each.
+    pub fn new(columns: u32, rows: u32) -> Option<Cells> {
+        let fits = |side: u32| (1..=MAX_SIDE).contains(&side);
+        (fits(columns) && fits(rows)).then_some(Cells { columns, rows })
+    }
+}
+
 impl Preset {
     /// All names, as a message lists them.
     pub const NAMES: [&'static str; 7] = ["grid", "2x2 to 8x8", "columns", "1+5", "1+7", "2+8", "pip"];
@@ -48,7 +58,7 @@ impl Preset {
         match self {
             Preset::Grid => super::MAX_TILES,
             Preset::Pip => MAX_PIP,
-            Preset::Cells { columns, rows } => (columns * rows) as usize,
+            Preset::Cells(Cells { columns, rows }) => (columns * rows) as usize,
             preset => preset.areas().len(),
         }
     }
@@ -68,7 +78,7 @@ impl Preset {
         }
         let rects = match self {
             Preset::Grid => best_grid(canvas, tiles as u32, spacing).map(|grid| grid.first(tiles as u32)),
-            Preset::Cells { columns, rows } => {
+            Preset::Cells(Cells { columns, rows }) => {
                 Grid::new(canvas, columns, rows, spacing).map(|grid| grid.first(columns * rows))
             }
             Preset::Pip => pip(canvas, tiles, spacing),
@@ -113,7 +123,7 @@ impl Preset {
                 [2, 3, 1, 1],
                 [3, 3, 1, 1],
             ],
-            Preset::Grid | Preset::Cells { .. } | Preset::Pip => &[],
+            Preset::Grid | Preset::Cells(_) | Preset::Pip => &[],
         }
     }
 }
@@ -122,7 +132,7 @@ impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Preset::Grid => f.write_str("grid"),
-            Preset::Cells { columns, rows } => write!(f, "{columns}x{rows}"),
+            Preset::Cells(Cells { columns, rows }) => write!(f, "{columns}x{rows}"),
             Preset::Columns => f.write_str("columns"),
             Preset::OnePlusFive => f.write_str("1+5"),
             Preset::OnePlusSeven => f.write_str("1+7"),
@@ -136,7 +146,6 @@ impl FromStr for Preset {
     type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Preset, UnknownPreset> {
-        let side = |text: &str| text.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
         let named = [
             Preset::Grid,
             Preset::Columns,
@@ -148,9 +157,10 @@ impl FromStr for Preset {
         if let Some(preset) = named.into_iter().find(|preset| preset.to_string() == name) {
             return Ok(preset);
         }
-        let cells = name.split_once('x').and_then(|(columns, rows)| side(columns).zip(side(rows)));
+        let cells = name.split_once('x').and_then(|(columns, rows)| {
+            Cells::new(columns.parse().ok()?, rows.parse().ok()?).map(Preset::Cells)
+        });
         // "+4x04" is a number to the parser of numbers.
-        let cells = cells.map(|(columns, rows)| Preset::Cells { columns, rows });
         cells.filter(|cells| cells.to_string() == name).ok_or(UnknownPreset)
     }
 }

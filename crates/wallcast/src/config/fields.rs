@@ -75,6 +75,10 @@ impl<'n> Field<'n> {
         matches!(self.value(), Value::List(_))
     }
 
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(self.value(), Value::Map(_))
+    }
+
     /// A mapping without keys.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.value(), Value::Map(entries) if entries.is_empty())

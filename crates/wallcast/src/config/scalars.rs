@@ -35,6 +35,12 @@ pub(super) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.parse().ok()
 }
 
+/// A whole number, negative or not.
+pub(super) fn whole(text: &str) -> Option<i32> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    number::<u32>(digits).and_then(|_| text.parse().ok())
+}
+
 /// `1920x1080`: width and height in pixels.
 pub(super) fn size(text: &str) -> Option<(u32, u32)> {
     let (width, height) = text.split_once(['x', 'X', '×'])?;

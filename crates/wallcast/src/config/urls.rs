@@ -5,14 +5,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use wallcast_compositor::Fit;
+use wallcast_compositor::{Fit, Preset};
 use wallcast_ingest::{SourceUrl, Transport};
 
 use super::cameras::{self, Cameras};
 use super::fields::{Field, Findings};
 use super::problem::is_safe_to_show;
 use super::yaml::At;
-use super::{CameraEntry, Config, Overrides, Preset, Problems, assemble, server, walls};
+use super::{CameraEntry, Config, Overrides, Problems, assemble, server, walls};
 
 const ORIGIN: &str = "command line";
 

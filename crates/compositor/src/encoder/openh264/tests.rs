@@ -63,6 +63,7 @@ fn the_stream_is_constrained_baseline_of_an_honest_level_in_bt709() {
     check(config(640, 360, 25, 1_000_000), 30);
     check(config(64, 64, 1, 50_000), 10);
     check(config(3840, 2160, 30, 20_000_000), 51);
+    check(config(2160, 3840, 60, 20_000_000), 52);
 }
 
 #[test]
