@@ -20,6 +20,8 @@ pub struct CameraStats {
     pub codec: Option<&'static str>,
     /// Width and height in pixels of the last decoded frame.
     pub resolution: Option<(u32, u32)>,
+    /// The hardware that decodes. `None` is software.
+    pub hwaccel: Option<&'static str>,
     /// Which stream is shown: `main` or `sub`. `None` before the first picture.
     pub stream: Option<&'static str>,
     /// Each stream of the camera: `main`, and `sub` if there is one.

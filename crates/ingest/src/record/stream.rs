@@ -31,6 +31,8 @@ pub(crate) struct Output {
     pub(crate) took: Duration,
     /// It was reported as passed over when it came.
     pub(crate) was_passed_over: bool,
+    /// What decodes, if it is not software.
+    pub(crate) hardware: Option<&'static str>,
 }
 
 impl Record {
@@ -146,6 +148,11 @@ impl Record {
     /// An access unit came and was not decoded, or not yet, because nobody looks.
     pub(crate) fn passed_over(&self, session: u64, at: Moment) {
         self.camera.passed_over(self.stream, session, at);
+    }
+
+    /// An access unit gave no picture on purpose, though somebody looks: the tile is too small to miss it.
+    pub(crate) fn skipped(&self, session: u64, at: Moment) {
+        self.camera.skipped(self.stream, session, at);
     }
 
     /// An access unit came that is the one before once more. `is_static`: that is no sign of a frozen camera.
