@@ -192,4 +192,8 @@ impl Record {
     pub(crate) fn stats(&self, now: Instant, black_after: Duration) -> crate::stats::CameraStats {
         self.camera.stats(now, black_after)
     }
+
+    pub(crate) fn look(&self, shown: crate::shown::TileSize) -> crate::tile::Tile {
+        self.camera.tile(Instant::now(), Duration::from_secs(10), shown)
+    }
 }
