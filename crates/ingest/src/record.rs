@@ -22,12 +22,16 @@ pub(crate) use self::choice::Stream;
 pub(crate) use self::counters::Dropped;
 pub(crate) use self::stream::{Output, Record};
 
-use self::cache::Cache;
+use self::cache::{Cache, Replaced};
 use self::choice::Choice;
 use self::counters::Counters;
 use self::faults::Faults;
 use self::looks::Looks;
+use crate::align::Want;
+use crate::align::clock::Basis;
+use crate::align::ring::Timing;
 use crate::frame::Frame;
+use crate::gate::{Counted, Impairment, Impairments};
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::shown::TileSize;
@@ -55,6 +59,7 @@ pub(crate) struct CameraRecord {
     walls: AtomicUsize,
     /// Which streams are wanted has changed.
     changed: Notify,
+    impairments: Counted,
 }
 
 /// What is to be decoded of a stream.
@@ -102,6 +107,8 @@ struct StreamState {
     codec: Option<Codec>,
     resolution: Option<(u32, u32)>,
     hardware: Option<&'static str>,
+    /// What its pictures' times are taken from.
+    clock: Option<Basis>,
     session: Option<SessionState>,
     /// Why it failed, until it has pictures again.
     problem: Option<Arc<str>>,
@@ -161,6 +168,7 @@ impl CameraRecord {
             about,
             inner: Mutex::new(inner),
             counters: Counters::default(),
+            impairments: Counted::default(),
             sequence: AtomicU64::new(0),
             walls: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -171,14 +179,45 @@ impl CameraRecord {
         &self.about.name
     }
 
+    pub(crate) fn count(&self, what: Impairment, times: u64) {
+        self.impairments.add(what, times);
+    }
+
     // What everybody may ask.
+
+    /// What its connections suffered from since the camera was started.
+    pub(crate) fn impairments(&self) -> Impairments {
+        self.impairments.read()
+    }
 
     /// For walls: a frame handed out counts as seen.
     pub(crate) fn tile(&self, now: Instant, black_after: Duration, shown: TileSize) -> Tile {
+        self.tile_by(now, black_after, shown, Cache::look).0
+    }
+
+    /// The same in step with other cameras.
+    pub(crate) fn tile_in_step(
+        &self,
+        now: Instant,
+        black_after: Duration,
+        shown: TileSize,
+        want: Want,
+    ) -> (Tile, Option<Timing>) {
+        self.tile_by(now, black_after, shown, |cache| cache.look_back(now, want))
+    }
+
+    fn tile_by(
+        &self,
+        now: Instant,
+        black_after: Duration,
+        shown: TileSize,
+        look: impl FnOnce(&mut Cache) -> Option<Arc<Frame>>,
+    ) -> (Tile, Option<Timing>) {
         let mut inner = self.inner.lock();
         let overwritten = inner.looks.look(now, shown);
         let changed = self.replan(&mut inner, now);
-        let tile = inner.look(now, black_after);
+        let tile = inner.look(now, black_after, look);
+        let timing = inner.cache.timing(now);
         drop(inner);
         if changed {
             self.changed.notify_waiters();
@@ -186,7 +225,7 @@ impl CameraRecord {
         if overwritten > 0 {
             self.counters.frames_overwritten.add(overwritten);
         }
-        tile
+        (tile, timing)
     }
 
     /// Somebody is about to look.
@@ -220,7 +259,7 @@ impl CameraRecord {
         let (fps, bytes_per_second) = (inner.pictures.rate(now), inner.received.sum_rate(now));
         let decode_ms: Vec<f64> = inner.decode_ms.recent(now).collect();
         let streams = self.streams(&inner);
-        let StreamState { codec, resolution, hardware, .. } =
+        let StreamState { codec, resolution, hardware, clock, .. } =
             inner.streams[shown.unwrap_or(Stream::Main) as usize];
         drop(inner);
         let dropped = self.counters.dropped();
@@ -232,6 +271,7 @@ impl CameraRecord {
             codec: codec.map(Codec::as_str),
             resolution,
             hwaccel: hardware,
+            clock: clock.map(Basis::as_str),
             stream: shown.map(Stream::as_str),
             streams,
             fps,
@@ -326,6 +366,10 @@ impl CameraRecord {
         self.inner.lock().streams[stream as usize].codec = Some(codec);
     }
 
+    fn clock_is(&self, stream: Stream, clock: Basis) {
+        self.inner.lock().streams[stream as usize].clock = Some(clock);
+    }
+
     fn failed(&self, stream: Stream, at: Moment, words: &str, elsewhere: bool) {
         let mut inner = self.inner.lock();
         let problem = &mut inner.streams[stream as usize].problem;
@@ -416,6 +460,14 @@ impl CameraRecord {
         }
     }
 
+    fn overtaken(&self, stream: Stream, now: Instant, frame: &Arc<Frame>) {
+        let mut inner = self.inner.lock();
+        let is_shown = inner.choice.shown() == Some(stream);
+        let replaced = is_shown.then(|| inner.cache.overtaken(now, frame));
+        drop(inner);
+        drop(replaced);
+    }
+
     fn passed_over(&self, stream: Stream, session: u64, at: Moment) {
         self.counters.frames_passed_over.add(1);
         let mut inner = self.inner.lock();
@@ -492,7 +544,7 @@ impl CameraRecord {
             if is_resting {
                 inner.facts.rested(at);
                 inner.choice.rest();
-                // At most one picture, once: not worth a way out of the lock.
+                // A few pictures, once: not worth a way out of the lock.
                 drop(inner.cache.clear());
             } else {
                 inner.facts.resumed(at);
@@ -507,8 +559,8 @@ struct Published {
     recovered: Option<Arc<str>>,
     /// The same of its stream.
     came_back: Option<Arc<str>>,
-    /// May be the last reference to its picture: to be freed outside of the lock.
-    replaced: Option<Arc<Frame>>,
+    /// To be freed outside of the lock.
+    replaced: Replaced,
 }
 
 impl Inner {
@@ -517,7 +569,12 @@ impl Inner {
         self.streams[stream as usize].session.as_mut().filter(|session| session.number == number)
     }
 
-    fn look(&mut self, now: Instant, black_after: Duration) -> Tile {
+    fn look(
+        &mut self,
+        now: Instant,
+        black_after: Duration,
+        look: impl FnOnce(&mut Cache) -> Option<Arc<Frame>>,
+    ) -> Tile {
         let mut status = self.facts.status(now, black_after);
         let is_behind = |inner: &Self| {
             let session = inner.streams[inner.choice.shown()? as usize].session.as_ref()?;
@@ -529,7 +586,7 @@ impl Inner {
             status = behind;
         }
         let frame = match status.state {
-            TileState::Live | TileState::Holding => self.cache.look(),
+            TileState::Live | TileState::Holding => look(&mut self.cache),
             TileState::Connecting | TileState::Offline => None,
         };
         Tile { status, frame }
@@ -545,13 +602,13 @@ impl Inner {
             || !self.cache.takes(&frame)
             || !self.choice.publishes(at.mono, stream, size, is_newer)
         {
-            return Published { recovered: None, came_back, replaced: None };
+            return Published { recovered: None, came_back, replaced: Replaced::default() };
         }
-        let replaced = self.cache.publish(frame);
+        let replaced = self.cache.publish(at.mono, frame);
         if replaced.is_missed {
             self.looks.missed_one();
         }
-        Published { recovered: self.facts.fresh(at), came_back, replaced: replaced.frame }
+        Published { recovered: self.facts.fresh(at), came_back, replaced }
     }
 
     /// Something came that is as good as a decoded picture.

@@ -292,8 +292,12 @@ impl Worker {
             tracing::warn!(camera = %self.record.name(), "decoding with software: {why}");
         }
         let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-        // In output order: the last one is the newest, and what it replaces here is never shown.
-        self.newest = frames.into_iter().next_back().or(self.newest.take());
+        // In output order: the last one is the newest, and what it replaces here only a wall that looks back shows.
+        for frame in frames {
+            if let Some(overtaken) = self.newest.replace(frame) {
+                self.record.overtaken(Instant::now(), &overtaken);
+            }
+        }
         let output = Output { frames: count, errors, took, was_passed_over, hardware };
         self.record.decoded(unit.session, Moment::now(), output);
     }

@@ -8,7 +8,9 @@ use tokio::time::timeout;
 
 use super::choice::Stream;
 use super::{CameraRecord, Demand, Dropped};
+use crate::align::clock::Basis;
 use crate::frame::Frame;
+use crate::gate::Impairment;
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::tile::Moment;
@@ -78,12 +80,22 @@ impl Record {
         self.camera.session_ended(self.stream);
     }
 
+    /// What its connection suffers from.
+    pub(crate) fn count(&self, what: Impairment, times: u64) {
+        self.camera.count(what, times);
+    }
+
     pub(crate) fn progressed(&self, words: &str) {
         self.camera.progressed(self.stream, words);
     }
 
     pub(crate) fn found_video(&self, codec: Codec) {
         self.camera.found_video(self.stream, codec);
+    }
+
+    /// What the times of its pictures are taken from now.
+    pub(crate) fn clock_is(&self, clock: Basis) {
+        self.camera.clock_is(self.stream, clock);
     }
 
     /// Remembers the reason, and logs it if it is news. `elsewhere`: the camera's other stream may fare better.
@@ -143,6 +155,11 @@ impl Record {
     /// A picture for the tiles. `is_behind`: access units that came later, and were passed over, still wait.
     pub(crate) fn published(&self, session: u64, at: Moment, frame: Arc<Frame>, is_behind: bool) {
         self.camera.published(self.stream, session, at, frame, is_behind);
+    }
+
+    /// A picture was decoded that a newer one overtook before it could be published.
+    pub(crate) fn overtaken(&self, now: Instant, frame: &Arc<Frame>) {
+        self.camera.overtaken(self.stream, now, frame);
     }
 
     /// An access unit came and was not decoded, or not yet, because nobody looks.
