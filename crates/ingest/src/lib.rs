@@ -37,6 +37,7 @@ mod tile;
 pub use camera::{Camera, CameraConfig, CameraView, StartError, Transport};
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
+pub use gate::{Certificate, UnknownCertificate};
 pub use source::{SourceUrl, SourceUrlError};
 pub use stats::{CameraStats, Percentiles};
 pub use tile::{Reason, Tile, TileState, TileStatus};

@@ -67,7 +67,7 @@ fn packets_in_order_are_passed_on_at_once() {
 
 #[test]
 fn chaos_14_udp_reordering_is_undone_and_never_condemned_whatever_the_pace() {
-    for (by, steps) in [(1, [50, 4_000, 20_000]), (5, [50, 4_000, 20_000]), (20, [50, 500, 2_500])] {
+    for (by, steps) in [(1, [50, 4_000, 20_000]), (5, [50, 4_000, 20_000]), (20, [50, 250, 1_000])] {
         for step in steps.map(Duration::from_micros) {
             let arrivals = displaced(30_000, by, 3 + by);
             assert!(arrivals.windows(2).any(|pair| pair[0] > pair[1]));
