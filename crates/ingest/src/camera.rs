@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decode::{DecodeThread, SpawnError};
 use crate::ffmpeg::{self, FfmpegTooOld};
+use crate::gate::Certificate;
 use crate::queue::queue;
 use crate::record::Record;
 use crate::session;
@@ -36,6 +37,8 @@ pub struct CameraConfig {
     pub source: SourceUrl,
     /// How RTP comes.
     pub transport: Transport,
+    /// Which certificate is accepted of a camera behind `rtsps://`.
+    pub certificate: Certificate,
     /// Without a decoded frame for so long, the session is closed and opened again; longer for a camera that is found
     /// to be slower than that, and at least 10 s for the first data of a session. 10 s by default. When its tiles turn
     /// black is another matter, see [`CameraView::tile`].
@@ -52,6 +55,7 @@ impl CameraConfig {
             name: name.into(),
             source,
             transport: Transport::default(),
+            certificate: Certificate::default(),
             silence: Duration::from_secs(10),
             first_frame_budget: Duration::from_secs(20),
         }

@@ -139,11 +139,6 @@ impl Record {
         self.inner.lock().session.frames
     }
 
-    /// Whether this camera ever delivered a picture.
-    pub(crate) fn has_decoded(&self) -> bool {
-        self.counters.frames_decoded.load(Relaxed) > 0
-    }
-
     // What the decode thread tells.
 
     pub(crate) fn decoded(&self, session: u64, at: Moment, frame: Arc<Frame>, took: Duration) {

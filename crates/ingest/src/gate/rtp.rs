@@ -5,7 +5,7 @@
 
 mod budget;
 
-pub(crate) use budget::{AccessUnitBudget, OverBudget};
+pub(crate) use budget::AccessUnitBudget;
 
 /// Numbers so far ahead of the newest are taken for losses (`MAX_DROPOUT`, RFC 3550 appendix A.1).
 pub(super) const MAX_DROPOUT: u16 = 3_000;
