@@ -16,7 +16,10 @@
 
 pub mod camera;
 pub mod http;
+pub mod mosaic;
+pub mod process;
 pub mod rtsp_stub;
+pub mod simulated;
 pub mod viewer;
 pub mod wallcast;
 pub mod watch;
