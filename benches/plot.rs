@@ -56,23 +56,10 @@ pub(crate) fn svg(points: &[Point]) -> String {
             "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" stroke=\"{CPU}\" stroke-dasharray=\"3 4\"/>\n"
         ));
     }
-    let series: [(&str, &dyn Fn(&Point) -> f64); 2] =
-        [(CPU, &|point| y(point.cpu_ms, top_cpu)), (FPS, &|point| y(point.fps, top_fps))];
-    for (colour, height) in series {
-        let line: Vec<String> =
-            points.iter().map(|point| format!("{:.1},{:.1}", x(point.cameras), height(point))).collect();
-        text.push_str(&format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n",
-            line.join(" ")
-        ));
-        for point in points {
-            text.push_str(&format!(
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>\n",
-                x(point.cameras),
-                height(point)
-            ));
-        }
-    }
+    let cpu = points.iter().map(|point| (x(point.cameras), y(point.cpu_ms, top_cpu)));
+    text.push_str(&line(CPU, cpu.collect()));
+    let fps = points.iter().map(|point| (x(point.cameras), y(point.fps, top_fps)));
+    text.push_str(&line(FPS, fps.collect()));
     for point in points {
         text.push_str(&format!(
             "<text x=\"{:.1}\" y=\"278\" text-anchor=\"middle\">{}</text>\n",
@@ -82,4 +69,15 @@ pub(crate) fn svg(points: &[Point]) -> String {
     }
     text.push_str("</svg>\n");
     text
+}
+
+/// Through these places, with a dot at each.
+fn line(colour: &str, places: Vec<(f64, f64)>) -> String {
+    let dots: String = places
+        .iter()
+        .map(|(x, y)| format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>\n"))
+        .collect();
+    let places: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let places = places.join(" ");
+    format!("<polyline points=\"{places}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n{dots}")
 }
