@@ -46,6 +46,10 @@ impl<'a> Parts<'a> {
                     parts.kind = u8::from(body[7] == 0x22);
                 }
                 0xda => {
+                    if parts.tables.len() == 64 {
+                        // One table for brightness and colour; RFC 2435 has two.
+                        parts.tables.extend_from_within(..);
+                    }
                     let end = file.windows(2).rposition(|pair| pair == [0xff, 0xd9]).expect("an end");
                     parts.scan = &file[at + 2 + length..end];
                     return parts;
