@@ -10,3 +10,4 @@ pub(crate) mod jpeg;
 pub(crate) mod login;
 pub(crate) mod server;
 pub(crate) mod sockets;
+pub(crate) mod sps;

@@ -193,6 +193,8 @@ pub(crate) struct Visit {
     /// The value of the header `RTP-Info` in the answer to PLAY, if it has one.
     pub(crate) rtp_info: Option<String>,
     pub(crate) hook: Option<Hook>,
+    /// Changes an answer of the well-behaved camera.
+    pub(crate) quirk: Option<fn(&Request, Vec<u8>) -> Vec<u8>>,
     /// Where RTP and RTCP go by UDP; else they are interleaved.
     pub(crate) udp: Option<Udp>,
     pub(crate) stream: TcpStream,
@@ -237,6 +239,7 @@ impl Visit {
             session: "12345678;timeout=60".into(),
             rtp_info: None,
             hook: None,
+            quirk: None,
             udp: None,
             stream,
             journal,
@@ -366,7 +369,13 @@ impl Visit {
         let refused = hooked.is_some();
         let answer = match hooked {
             Some(bytes) => bytes,
-            None => self.well_behaved(request, film).await?,
+            None => {
+                let answer = self.well_behaved(request, film).await?;
+                match self.quirk {
+                    Some(quirk) => quirk(request, answer),
+                    None => answer,
+                }
+            }
         };
         self.stream.write_all(&answer).await?;
         match request.method.as_str() {
