@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use server::{After, Answer, H264, H265, Parameters, Script, Server, Stream};
 use tokio::runtime::Handle;
 use wallcast_ingest::{
-    Camera, CameraConfig, CameraView, Frame, SourceUrl, Tile, TileState, TileStatus, Transport,
+    Camera, CameraConfig, CameraView, Frame, SourceUrl, Tile, TileSize, TileState, TileStatus, Transport,
 };
 
 const BLACK_AFTER: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ fn start(url: &str) -> Camera {
 
 fn tile(view: &CameraView) -> Seen {
     let Tile { status: TileStatus { state, reason, since: _, age }, frame } =
-        view.tile(Instant::now(), BLACK_AFTER);
+        view.tile(Instant::now(), BLACK_AFTER, TileSize::new(1920, 1080));
     Seen { state, reason: reason.map(|reason| reason.to_string()), age, frame }
 }
 
