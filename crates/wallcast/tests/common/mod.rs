@@ -15,7 +15,9 @@
 )]
 
 pub mod camera;
+pub mod clocks;
 pub mod http;
+pub mod relay;
 pub mod rtsp_stub;
 pub mod viewer;
 pub mod wallcast;
