@@ -177,6 +177,8 @@ enum Path {
 }
 
 async fn serve(mut connection: TcpStream, script: Script, log: Log) -> std::io::Result<()> {
+    // Else a picture waits for the acknowledgement of the one before, and a reset discards it.
+    connection.set_nodelay(true)?;
     let mut path = Path::Interleaved;
     let mut player: Option<Player> = None;
     let mut input = Vec::new();
