@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::gate::Impairments;
 use crate::tile::TileState;
 
 /// One camera's figures. Nothing in it is secret.
@@ -20,6 +21,8 @@ pub struct CameraStats {
     pub codec: Option<&'static str>,
     /// Width and height in pixels of the last decoded frame.
     pub resolution: Option<(u32, u32)>,
+    /// The hardware that decodes. `None` is software.
+    pub hwaccel: Option<&'static str>,
     /// What the times of its pictures are taken from: `camera`, its own clock by its sender reports, or `arrival`.
     pub clock: Option<&'static str>,
     /// Which stream is shown: `main` or `sub`. `None` before the first picture.
@@ -49,6 +52,8 @@ pub struct CameraStats {
     pub access_units_dropped: u64,
     /// The same by reason: the reason's name and the number, every reason every time.
     pub dropped: Vec<(&'static str, u64)>,
+    /// What its connections suffered from.
+    pub impairments: Impairments,
     /// Panics caught in the camera's session or decode thread.
     pub panics: u64,
     /// Milliseconds from an access unit to its frame, over the last 5 s.

@@ -18,7 +18,7 @@ struct Talk {
 impl Talk {
     fn new(url: &str, transport: Transport) -> Self {
         let source = SourceUrl::parse(url).unwrap();
-        let dialogue = Dialogue::new(source, "10.0.0.3:554".into(), transport, GATE.into());
+        let dialogue = Dialogue::new(source, "10.0.0.3:554".parse().unwrap(), transport, GATE.into());
         Self { dialogue, now: Instant::now(), retina_cseq: 0 }
     }
 
@@ -63,7 +63,7 @@ impl Talk {
 
     /// What the camera was asked since the last call, the newest.
     fn asked(&mut self) -> Option<Message> {
-        messages(&std::mem::take(self.dialogue.to_camera())).pop()
+        messages(&std::mem::take(self.dialogue.for_camera())).pop()
     }
 
     fn answered(&mut self) -> Vec<Message> {
@@ -84,7 +84,7 @@ impl Talk {
     }
 
     fn methods(&mut self) -> Vec<String> {
-        messages(&std::mem::take(self.dialogue.to_camera())).iter().map(method).collect()
+        messages(&std::mem::take(self.dialogue.for_camera())).iter().map(method).collect()
     }
 }
 
@@ -280,7 +280,7 @@ fn requests_of_the_camera_are_answered() {
     }
     assert_eq!(talk.failure(), None);
     (0..100_000).for_each(|_| talk.camera_says("OPTIONS * RTSP/1.0\r\nCSeq: 5\r\n\r\n"));
-    assert!(talk.dialogue.to_camera().len() < 2 * MAX_UNSENT);
+    assert!(talk.dialogue.for_camera().len() < 2 * MAX_UNSENT);
     talk.camera_says("REDIRECT * RTSP/1.0\r\nCSeq: 6\r\n\r\n");
     assert_eq!(talk.failure(), Some(Failure::SentAway));
     let mut talk = Talk::playing("Session: 1\r\n");
@@ -327,7 +327,7 @@ fn redirected(from: &str, location: &str) -> (Talk, Option<SourceUrl>) {
         }
     };
     if target.is_some() {
-        talk.dialogue.handle_connected(talk.now, "10.0.0.9:554".into());
+        talk.dialogue.handle_connected(talk.now, "10.0.0.9:554".parse().unwrap());
         talk.camera("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"c\"\r\n");
     }
     (talk, target)
@@ -372,7 +372,7 @@ fn redirects_lead_to_cameras_and_have_an_end() {
         talk.camera(&format!("301 Moved\r\nLocation: rtsp://cam.lan/{times}\r\n"));
         match talk.dialogue.poll_action() {
             Some(Action::Connect(_)) if times < 4 => {
-                talk.dialogue.handle_connected(talk.now, "10.0.0.3:554".into())
+                talk.dialogue.handle_connected(talk.now, "10.0.0.3:554".parse().unwrap())
             }
             Some(Action::Fail(failure)) if times == 4 => {
                 assert_eq!(failure, Failure::RedirectedTooOften { times: 3 })
