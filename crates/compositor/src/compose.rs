@@ -62,6 +62,7 @@ impl Compositor {
                 scaling: None,
                 repainted: false,
                 panicked: false,
+                told: None,
             }
         };
         let tiles = placements.iter().enumerate().map(tile).collect();
@@ -93,7 +94,10 @@ impl Compositor {
             };
             let shown = catch_unwind(AssertUnwindSafe(|| match sources.get_mut(i) {
                 Some(source) => source.show(now, &mut |picture| {
-                    composed.refused += usize::from(tile.paint(&mut easel, picture).is_err());
+                    if let Err(error) = tile.paint(&mut easel, picture) {
+                        composed.refused += 1;
+                        tile.tell_refused(i, error);
+                    }
                 }),
                 None => tile.paint_flat(&mut easel, self.background),
             }));
@@ -129,6 +133,8 @@ struct Tile {
     repainted: bool,
     /// Whether it panicked the last time it was asked.
     panicked: bool,
+    /// The last reason told for not showing a picture.
+    told: Option<PictureError>,
 }
 
 /// What is known to be in a tile's rectangle, bars and frame included.
@@ -196,6 +202,13 @@ impl Tile {
         }
         self.painted = Painted::Unknown;
         self.repainted = true;
+    }
+
+    /// Each reason once: the next picture has the same.
+    fn tell_refused(&mut self, number: usize, error: PictureError) {
+        if self.told.replace(error) != Some(error) {
+            tracing::warn!(tile = number, %error, "a picture is not shown; its tile is black");
+        }
     }
 
     /// Makes it black, and forgets all that was made for its pictures. Tells of the first of a row of panics only: the

@@ -45,7 +45,7 @@ fn read(args: &RunArgs) -> Result<Config, Problems> {
     match &args.config {
         Some(file) => config::load(file, &flags),
         None => {
-            Config::from_urls(&args.urls, args.transport.into(), args.layout.into(), args.fit.into(), &flags)
+            Config::from_urls(&args.urls, args.transport.into(), args.layout, args.fit.into(), &flags)
         }
     }
 }

@@ -455,7 +455,7 @@ walls:
             "8:31 walls.wall.tiles[3].crop: found x + width up to 1.25, expected at most 1.0, the picture's end",
             "9:31 walls.wall.tiles[4].crop: found x 100, expected a fraction from 0.0 to 1.0",
             "10:32 walls.wall.tiles[5].mask[0]: found a width of 1 pixels, expected at least 2 pixels, or fractions such as 0.5 or 50%",
-            "10:68 walls.wall.tiles[5].mask[1]: found a width of 0, expected more",
+            "10:69 walls.wall.tiles[5].mask[1]: found a width of 0, expected more",
             "11:31 walls.wall.tiles[6].mask: found pixels, expected fractions such as 0.25 or 25%: the camera's substream has pictures of another size",
             "12:25 walls.wall.tiles[7].zoom: found the unknown key zoom, expected one of camera, fit, crop, rotate, mirror, mask",
             "15:65 walls.lobby.layout[0].z: found high, expected a whole number; the larger one is painted over the smaller",

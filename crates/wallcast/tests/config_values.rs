@@ -25,6 +25,9 @@ fn good(yaml: &str) -> Config {
 /// Everything that has a default, in the words of a configuration file.
 fn in_words(config: &Config) -> Vec<(&'static str, String)> {
     let wall = &config.walls[0];
+    let pair = good("cameras: { a: rtsp://a/, b: rtsp://b/ }");
+    let [left, right] = pair.walls[0].layout.placements() else { panic!("two tiles") };
+    let gap = right.x() - (left.x() + left.width());
     let yes = |condition: bool, word: &str| if condition { word.to_owned() } else { format!("not {word}") };
     vec![
         ("listen", config.listen.to_string()),
@@ -60,8 +63,8 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("walls.wall.tiles", yes(wall.tiles.len() == config.cameras.len(), "every camera")),
         ("walls.wall.fit", wall.layout.placements()[0].fit().as_str().to_owned()),
         ("walls.wall.background", wall.layout.background().to_string()),
-        ("walls.wall.gap", Spacing::default().gap().to_string()),
-        ("walls.wall.border", Spacing::default().border().to_string()),
+        ("walls.wall.gap", gap.to_string()),
+        ("walls.wall.border", left.x().to_string()),
     ]
 }
 
