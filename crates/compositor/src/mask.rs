@@ -7,7 +7,7 @@
 use crate::fit::Mapping;
 use crate::geometry::Rect;
 use crate::presentation::Orientation;
-use crate::scale::PlaneScaler;
+use crate::scale::{Axis, PlaneScaler};
 
 /// The rectangle of the canvas to paint black for `mask`, which begins on even samples of the picture; none where the
 /// mask hides nothing of what is shown.
@@ -20,41 +20,34 @@ pub(crate) fn on_canvas(
 ) -> Option<Rect> {
     let Mapping { source, target } = *mapping;
     let (width, height) = orientation.turned((target.width, target.height));
-    let touched =
-        |luma: Touched, chroma: Touched, begins: u32, ends: u32, from: u32, length: u32, most: u32| {
-            let (begin, end) = (begins.max(from), ends.min(from + length));
-            if begin >= end {
-                return None;
-            }
-            let (begin, end) = (begin - from, end - from);
-            let luma = luma(begin, end);
-            let chroma = chroma(begin / 2, end.div_ceil(2));
-            let first = (luma.0 / 2 * 2).min(2 * chroma.0);
-            Some((first, luma.1.next_multiple_of(2).max(2 * chroma.1).min(most)))
-        };
-    let columns = touched(
-        &|from, to| luma.columns_touched(from, to),
-        &|from, to| chroma.columns_touched(from, to),
-        mask.x,
-        mask.x + mask.width,
-        source.x,
-        source.width,
-        width,
-    );
-    let rows = touched(
-        &|from, to| luma.rows_touched(from, to),
-        &|from, to| chroma.rows_touched(from, to),
-        mask.y,
-        mask.y + mask.height,
-        source.y,
-        source.height,
-        height,
-    );
-    let ((left, right), (top, bottom)) = columns.zip(rows)?;
+    let across = Side { luma: luma.horizontal(), chroma: chroma.horizontal(), outputs: width };
+    let down = Side { luma: luma.vertical(), chroma: chroma.vertical(), outputs: height };
+    let (left, right) = across.touched(shared((mask.x, mask.width), (source.x, source.width))?);
+    let (top, bottom) = down.touched(shared((mask.y, mask.height), (source.y, source.height))?);
     let scaled = Rect { x: left, y: top, width: right - left, height: bottom - top };
     let placed = orientation.place(scaled, width, height);
     Some(Rect { x: target.x + placed.x, y: target.y + placed.y, ..placed })
 }
 
-/// From a part of a plane's side, to the output samples that it has a part in.
-type Touched<'a> = &'a dyn Fn(u32, u32) -> (u32, u32);
+/// What of the first stretch is in the second, counted from where that begins: from one sample to another.
+fn shared((begin, length): (u32, u32), (from, within): (u32, u32)) -> Option<(u32, u32)> {
+    let (begin, end) = (begin.max(from), (begin + length).min(from + within));
+    (begin < end).then(|| (begin - from, end - from))
+}
+
+/// What scales along one side of a picture, and to how many samples of luma; an even number.
+struct Side<'a> {
+    luma: &'a Axis,
+    chroma: &'a Axis,
+    outputs: u32,
+}
+
+impl Side<'_> {
+    /// The scaled samples in which luma or chroma of a stretch has a part, grown to whole samples of chroma.
+    fn touched(&self, (begin, end): (u32, u32)) -> (u32, u32) {
+        let (first, last) = self.luma.touched(begin, end);
+        let (first_chroma, last_chroma) = self.chroma.touched(begin / 2, end.div_ceil(2));
+        let last = last.next_multiple_of(2).max(2 * last_chroma);
+        ((first / 2 * 2).min(2 * first_chroma), last.min(self.outputs))
+    }
+}

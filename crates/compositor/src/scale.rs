@@ -21,9 +21,10 @@ mod axis;
 mod scalar;
 mod turn;
 
+pub(crate) use self::axis::Axis;
+
 use crate::colour::Conversion;
 use crate::presentation::Orientation;
-use axis::Axis;
 
 /// Weights of one output sample of the vertical filter add up to this: 8 bits, so that sums of 8-bit samples fill 16.
 const VERTICAL_UNIT: u32 = 1 << 8;
@@ -161,15 +162,14 @@ impl PlaneScaler {
         }
     }
 
-    /// The first column of the output, before it is turned, in which any of the source's columns `from` to `to` has a
-    /// part, and the one after the last. `from` is less than `to`.
-    pub(crate) fn columns_touched(&self, from: u32, to: u32) -> (u32, u32) {
-        self.horizontal.touched(from, to)
+    /// What scales its rows' samples.
+    pub(crate) fn horizontal(&self) -> &Axis {
+        &self.horizontal
     }
 
-    /// The same for rows.
-    pub(crate) fn rows_touched(&self, from: u32, to: u32) -> (u32, u32) {
-        self.vertical.touched(from, to)
+    /// What scales its columns' samples.
+    pub(crate) fn vertical(&self) -> &Axis {
+        &self.vertical
     }
 }
 

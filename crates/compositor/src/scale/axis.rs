@@ -49,7 +49,7 @@ impl Axis {
     }
 
     /// The first output sample in which any of the source samples `from` to `to` has a part, and the one after the last.
-    pub(super) fn touched(&self, from: u32, to: u32) -> (u32, u32) {
+    pub(crate) fn touched(&self, from: u32, to: u32) -> (u32, u32) {
         let reaches = |&i: &usize| self.firsts[i] < to && self.firsts[i] + self.counts[i] > from;
         let first = (0..self.firsts.len()).find(reaches).unwrap_or(0);
         let last = (0..self.firsts.len()).rfind(reaches).map_or(first, |last| last + 1);
