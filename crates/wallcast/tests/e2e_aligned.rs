@@ -72,7 +72,12 @@ walls:
     });
     let frames = clocks.since(first);
     let mut found = ahead(&frames);
-    assert!(found.len() * 100 >= frames.len() * 99, "clocks read in {} of {} frames", found.len(), frames.len());
+    assert!(
+        found.len() * 100 >= frames.len() * 99,
+        "clocks read in {} of {} frames",
+        found.len(),
+        frames.len()
+    );
     found.sort_unstable();
     (found, wallcast)
 }
