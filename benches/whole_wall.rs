@@ -24,6 +24,7 @@ use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::process::Cpu;
 use common::viewer::Viewer;
 use common::wallcast::Wallcast;
 use wallcast::auth::{Auth, Authenticator};
@@ -64,10 +65,12 @@ fn run_wallcast(urls: &[String], span: Duration) -> f64 {
     let viewer = Viewer::join(&wallcast, "wall");
     sleep(WARM_UP);
     let frames = viewer.received().frames;
+    let (threads, began) = (Cpu::of(wallcast.pid()), Instant::now());
     let rate = cpu_rate(wallcast.pid(), span);
+    let threads = Cpu::of(wallcast.pid()).rate_since(&threads, began.elapsed().as_secs_f64());
     let fps = (viewer.received().frames - frames) as f64 / span.as_secs_f64();
     println!("wallcast: {rate:.3} CPU seconds a second, {fps:.2} fps at the viewer");
-    println!("  {}", wallcast.stat("/walls/wall"));
+    println!("  {threads:.3?}\n  {}", wallcast.stat("/walls/wall"));
     assert!(
         fps > 0.98 * f64::from(FPS),
         "the viewer got {fps:.1} fps, expected {FPS}: the machine is too busy"

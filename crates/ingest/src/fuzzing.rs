@@ -90,9 +90,9 @@ impl Decoding {
         });
     }
 
-    /// One access unit.
-    pub fn decode(&mut self, unit: &[u8]) -> Outcome {
-        let decoded = self.decoder.decode(unit, Instant::now(), &mut self.sequence);
+    /// One access unit of a picture taken at `captured`.
+    pub fn decode(&mut self, unit: &[u8], captured: Instant) -> Outcome {
+        let decoded = self.decoder.decode(unit, captured, &mut self.sequence);
         let refused = decoded.refused.map(|refused| refused.to_string());
         Outcome { frames: decoded.frames, errors: decoded.errors, refused }
     }

@@ -1,6 +1,7 @@
 //! Cameras in, pictures out.
 //!
-//! A [`Camera`] reads a stream and keeps it alive: one tokio task holds the session (RTSP through `retina`),
+//! A [`Camera`] reads a stream and keeps it alive: one tokio task holds the session (RTSP through `retina`), one
+//! stands between it and the camera (the gate, which has the connection and everything that cameras get wrong in it),
 //! one thread `decode-<camera>` decodes, and the last decoded [`Frame`] waits in a cache of one for whoever
 //! asks. If the camera has a smaller stream too, it has a task and a thread of its own, and the size of the tiles that
 //! somebody looks at decides which of the two is connected. A wall asks [`CameraView::tile`] at every tick and gets what the tile shows at that moment: a picture or
@@ -31,6 +32,7 @@ mod ffmpeg;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
 mod pace;
 mod queue;
 mod record;
@@ -45,6 +47,7 @@ pub use camera::{Camera, CameraConfig, CameraView, OnWall, StartError, Transport
 pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
+pub use gate::{Certificate, Impairments, UnknownCertificate};
 pub use shown::TileSize;
 pub use source::{SourceUrl, SourceUrlError};
 pub use stats::{CameraStats, Percentiles, StreamStats};

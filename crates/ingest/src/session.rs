@@ -56,7 +56,10 @@ pub(crate) async fn run(stop: CancellationToken, record: Arc<Record>, source: &m
 
         let delivered = record.session_frames().map_or(Duration::ZERO, |frames| frames.last - frames.first);
         let end = SessionEnd { login_refused: failure.is_refused_login(), delivered };
-        let wait = backoff.wait_after(end, rand::random_range(-1.0..=1.0));
+        let wait = match failure.is_changeover() {
+            true => Duration::ZERO,
+            false => backoff.wait_after(end, rand::random_range(-1.0..=1.0)),
+        };
         if end.login_refused {
             record.login_refused((Instant::now() + wait).into_std());
         }
