@@ -7,6 +7,9 @@ at the start, so that a camera costs next to nothing while tests measure somethi
 
     gst_camera.py --codec h264 --size 1920x1080 --fps 25 --number 2
     gst_camera.py --file clip.mp4 --user admin --password secret --auth digest
+    gst_camera.py --size 640x360 --marks       with marks that say which picture of the loop it is
+
+All clients see the same pictures at the same time.
 
 One line on standard output says the address, `ready rtsp://127.0.0.1:PORT/cam`; later lines say what clients do:
 `client describe`, `client play tcp`, `client teardown`, `client closed`. Ends on SIGTERM and SIGINT.
@@ -29,6 +32,9 @@ from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E40
 # Background by camera number: (Y, Cb, Cr), BT.601/709 limited range, far enough apart to be told after two encodings.
 BACKGROUNDS = {1: (81, 90, 210), 2: (110, 60, 60), 3: (60, 200, 110), 4: (140, 150, 170)}
 BAR_LUMA = 235
+# The marks of crates/wallcast/src/demo/marks.rs, where their places and their meaning are written down.
+MARKS = {"columns": 40, "rows": 20, "first_column": 7, "first_row": 15, "bits_a_row": 24}
+BLACK, WHITE = 16, 235
 
 # The first that is installed is taken. No B-frames, no look-ahead and one slice a picture, as cameras encode. (The payloader of
 # GStreamer 1.22 sets the marker bit in the middle of a key frame of several slices.)
@@ -76,6 +82,34 @@ def run_to_end(pipeline, push=None):
     return caps, buffers
 
 
+def marks_word(number, millis):
+    """Four bits of camera number, 32 of time, 12 of CRC."""
+    data, crc = number << 32 | millis, 0xFFF
+    for bit in range(35, -1, -1):
+        feedback = (crc >> 11 ^ data >> bit) & 1
+        crc = (crc << 1 & 0xFFF) ^ (feedback * 0x80F)
+    return data << 12 | crc
+
+
+def paint_marks(luma, size, number, millis):
+    """Two rows of black and white cells into a luma plane, on black."""
+    (width, height), bits = size, MARKS["bits_a_row"]
+    x = lambda cell: int((MARKS["first_column"] + cell) * width / MARKS["columns"])  # noqa: E731
+    y = lambda cell: int((MARKS["first_row"] + cell) * height / MARKS["rows"])  # noqa: E731
+    word = marks_word(number, millis)
+    edge = bytes([BLACK]) * (x(bits + 2.5) - x(-0.5))
+    for row in range(y(-0.5), y(2.5)):
+        luma[row * width + x(-0.5) : row * width + x(bits + 2.5)] = edge
+    for cells in range(2):
+        row_of_bits = word >> (bits * (1 - cells)) & ((1 << bits) - 1)
+        values = [cells == 0, *(row_of_bits >> bit & 1 for bit in range(bits - 1, -1, -1)), cells == 1]
+        line = b"".join(
+            bytes([WHITE if value else BLACK]) * (x(cell + 1) - x(cell)) for cell, value in enumerate(values)
+        )
+        for row in range(y(cells), y(cells + 1)):
+            luma[row * width + x(0) : row * width + x(bits + 2)] = line
+
+
 def encoded_pattern(args):
     """Encodes `--seconds` of the pattern. The bar crosses the picture once, so the loop has no seam."""
     factory = next((text for name, text in ENCODERS[args.codec] if Gst.ElementFactory.find(name)), None)
@@ -99,7 +133,10 @@ def encoded_pattern(args):
             row = bytearray([luma]) * width
             for x in range(bar):
                 row[(width * n // count + x) % width] = BAR_LUMA
-            picture = Gst.Buffer.new_wrapped(bytes(row) * height + chroma)
+            plane = row * height
+            if args.marks:
+                paint_marks(plane, args.size, args.number, 1000 * n // args.fps)
+            picture = Gst.Buffer.new_wrapped(bytes(plane) + chroma)
             picture.pts = n * frame_time
             picture.duration = frame_time
             source.emit("push-buffer", picture)
@@ -200,6 +237,7 @@ def parse_arguments():
     parser.add_argument("--kbps", type=int, default=4000)
     parser.add_argument("--number", type=int, choices=BACKGROUNDS, default=1, help="chooses the background's colour")
     parser.add_argument("--seconds", type=int, default=4, help="length of the pattern's loop")
+    parser.add_argument("--marks", action="store_true", help="milliseconds since the loop began, as marks that can be read back")
     parser.add_argument("--file", help="an MP4 file to play instead of the pattern")
     parser.add_argument("--user")
     parser.add_argument("--password")

@@ -7,12 +7,15 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::decode::{DecodeThread, SpawnError};
+use crate::align::Want;
+use crate::align::ring::Timing;
+use crate::decode::{DecodeThread, Hardware, SpawnError};
 use crate::ffmpeg::{self, FfmpegTooOld};
 use crate::queue::queue;
-use crate::record::Record;
+use crate::record::{About, CameraRecord, Record, Stream};
 use crate::session;
 use crate::session::rtsp::RtspSource;
+use crate::shown::TileSize;
 use crate::source::SourceUrl;
 use crate::stats::CameraStats;
 use crate::tile::{Moment, Tile, TileStatus};
@@ -34,8 +37,14 @@ pub struct CameraConfig {
     pub name: String,
     /// Where it is.
     pub source: SourceUrl,
+    /// A smaller stream of the same scene, used where tiles are small.
+    pub substream: Option<SourceUrl>,
     /// How RTP comes.
     pub transport: Transport,
+    /// What decodes it.
+    pub hwaccel: Hardware,
+    /// Connected only while somebody looks, and 10 s longer.
+    pub on_demand: bool,
     /// Without a decoded frame for so long, the session is closed and opened again; longer for a camera that is found
     /// to be slower than that, and at least 10 s for the first data of a session. 10 s by default. When its tiles turn
     /// black is another matter, see [`CameraView::tile`].
@@ -45,13 +54,16 @@ pub struct CameraConfig {
 }
 
 impl CameraConfig {
-    /// A camera with the defaults: TCP, 10 s of silence, 20 s for the first frame.
+    /// A camera with the defaults: one stream, TCP, software, always connected, 10 s of silence, 20 s for the first frame.
     #[must_use]
     pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
         Self {
             name: name.into(),
             source,
+            substream: None,
             transport: Transport::default(),
+            hwaccel: Hardware::default(),
+            on_demand: false,
             silence: Duration::from_secs(10),
             first_frame_budget: Duration::from_secs(20),
         }
@@ -78,20 +90,27 @@ pub enum StartError {
     },
 }
 
-/// Owner of a camera: its session (a tokio task) and its thread `decode-<name>`. Dropping it ends the session and
-/// joins the thread; [`Camera::stop`] also waits until the camera has confirmed the end (TEARDOWN).
+/// Owner of a camera: for each of its streams a session (a tokio task) and a thread, `decode-<name>` and
+/// `decode-<name>-sub`. Dropping it ends the sessions and joins the threads; [`Camera::stop`] also waits until the camera
+/// has confirmed the end (TEARDOWN).
 #[derive(Debug)]
 pub struct Camera {
     view: CameraView,
     stop: CancellationToken,
-    session: Option<JoinHandle<()>>,
-    decoding: Option<DecodeThread>,
+    sessions: Vec<JoinHandle<()>>,
+    decoding: Vec<DecodeThread>,
 }
 
 /// What is known of a camera at any moment. Cheap to clone; outlives the camera.
 #[derive(Clone)]
 pub struct CameraView {
-    record: Arc<Record>,
+    record: Arc<CameraRecord>,
+}
+
+/// As long as it lives, the camera has a place on a wall: though nobody may look, its newest picture is at hand.
+#[derive(Debug)]
+pub struct OnWall {
+    camera: CameraView,
 }
 
 impl Camera {
@@ -101,23 +120,46 @@ impl Camera {
     /// If this machine cannot decode: no usable FFmpeg, no thread.
     pub fn start(config: CameraConfig, runtime: &Handle) -> Result<Self, StartError> {
         ffmpeg::check_ffmpeg()?;
-        let name = config.name.clone();
-        let record =
-            Record::new(name.clone(), config.source.to_string(), Moment::now(), config.first_frame_budget);
-        let (feeder, units) = queue(record.clone());
-        let decoding = DecodeThread::spawn(units, record.clone())
-            .map_err(|SpawnError(source)| StartError::Thread { name, source })?;
+        let about = About {
+            name: config.name.clone(),
+            url: config.source.to_string(),
+            sub_url: config.substream.as_ref().map(ToString::to_string),
+            on_demand: config.on_demand,
+            first_frame_budget: config.first_frame_budget,
+        };
+        let record = CameraRecord::new(about, Moment::now());
+        let mut camera = Self {
+            view: CameraView { record },
+            stop: CancellationToken::new(),
+            sessions: Vec::new(),
+            decoding: Vec::new(),
+        };
+        if let Some(source) = config.substream.clone() {
+            camera.start_stream(Stream::Sub, CameraConfig { source, ..config.clone() }, runtime)?;
+        }
+        camera.start_stream(Stream::Main, config, runtime)?;
+        Ok(camera)
+    }
 
+    fn start_stream(
+        &mut self,
+        stream: Stream,
+        config: CameraConfig,
+        runtime: &Handle,
+    ) -> Result<(), StartError> {
+        let record = Record::new(self.view.record.clone(), stream);
+        let (feeder, units) = queue(record.clone());
+        let decoding = DecodeThread::spawn(config.hwaccel, units, record.clone())
+            .map_err(|SpawnError(source)| StartError::Thread { name: config.name.clone(), source })?;
+        self.decoding.push(decoding);
         record.progressed(&format!("connecting to {}:{}", config.source.host(), config.source.port()));
-        let view = CameraView { record: record.clone() };
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let session = runtime.spawn(async move {
+        let stop = self.stop.clone();
+        self.sessions.push(runtime.spawn(async move {
             let mut source = RtspSource::new(config, record.clone(), feeder);
-            session::run(stopped, record, &mut source).await;
+            session::run(stop, record, &mut source).await;
             source.torn_down().await;
-        });
-        Ok(Self { view, stop, session: Some(session), decoding: Some(decoding) })
+        }));
+        Ok(())
     }
 
     /// A view to keep.
@@ -126,14 +168,12 @@ impl Camera {
         self.view.clone()
     }
 
-    /// Ends the session, waits for the answer to TEARDOWN (at most 1 s), and joins the decode thread.
+    /// Ends the sessions, waits for the answer to TEARDOWN (at most 1 s), and joins the decode threads.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        if let Some(session) = self.session.take() {
-            // Panics were caught inside; a runtime that shuts down is as good as an end.
-            let _ = session.await;
-        }
-        let decoding = self.decoding.take();
+        // Panics were caught inside; a runtime that shuts down is as good as an end.
+        let _ = futures::future::join_all(self.sessions.drain(..)).await;
+        let decoding = std::mem::take(&mut self.decoding);
         let _ = tokio::task::spawn_blocking(move || drop(decoding)).await;
     }
 }
@@ -151,12 +191,37 @@ impl CameraView {
         self.record.name()
     }
 
-    /// What a tile of this camera shows at `now`, black after `black_after` without a decoded frame. For walls, at
-    /// every tick: the frame counts as seen (see [`CameraStats::frames_overwritten`]). Never waits for the network or
-    /// the decoder.
+    /// What a tile of this camera, `shown` that large, shows at `now`, black after `black_after` without a decoded frame.
+    /// For walls, at every tick that somebody watches: the frame counts as seen (see
+    /// [`CameraStats::frames_overwritten`]), and the camera is decoded as long as somebody asks. The size decides which
+    /// stream is decoded, and how carefully. Never waits for the network or the decoder.
     #[must_use]
-    pub fn tile(&self, now: Instant, black_after: Duration) -> Tile {
-        self.record.tile(now, black_after)
+    pub fn tile(&self, now: Instant, black_after: Duration, shown: TileSize) -> Tile {
+        self.record.tile(now, black_after, shown)
+    }
+
+    /// The same for a wall that shows its cameras in step, and how the camera's pictures come.
+    pub(crate) fn tile_in_step(
+        &self,
+        now: Instant,
+        black_after: Duration,
+        shown: TileSize,
+        want: Want,
+    ) -> (Tile, Option<Timing>) {
+        self.record.tile_in_step(now, black_after, shown, want)
+    }
+
+    /// Somebody is about to look, within some seconds: the camera connects if need be, and decodes.
+    pub fn wake(&self, now: Instant, shown: TileSize) {
+        self.record.wake(now, shown);
+    }
+
+    /// A wall has a tile of this camera, which may be looked at at any moment. A camera on no wall is not decoded at all
+    /// beyond a session's first picture.
+    #[must_use]
+    pub fn put_on_wall(&self, now: Instant, shown: TileSize) -> OnWall {
+        self.record.put_on_wall(now, shown);
+        OnWall { camera: self.clone() }
     }
 
     /// How a tile of this camera is at `now`, for whoever does not show its picture. Changes nothing.
@@ -169,6 +234,12 @@ impl CameraView {
     #[must_use]
     pub fn stats(&self, now: Instant) -> CameraStats {
         self.record.stats(now, STATS_BLACK_AFTER)
+    }
+}
+
+impl Drop for OnWall {
+    fn drop(&mut self) {
+        self.camera.record.removed_from_wall();
     }
 }
 

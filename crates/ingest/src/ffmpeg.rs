@@ -48,7 +48,9 @@ pub enum FfmpegTooOld {
         expected: u32,
     },
     /// A decoder is missing from this build of libavcodec.
-    #[error("found libavcodec {found} without the decoder {decoder}, expected an FFmpeg with h264 and hevc")]
+    #[error(
+        "found libavcodec {found} without the decoder {decoder}, expected an FFmpeg with h264, hevc and mjpeg"
+    )]
     NoDecoder {
         /// What is installed.
         found: LibraryVersion,
@@ -81,7 +83,7 @@ pub(crate) fn silence() {
 
 fn check(found: LibraryVersion, has_decoder: impl Fn(&str) -> bool) -> Result<(), FfmpegTooOld> {
     check_version(found)?;
-    match ["h264", "hevc"].into_iter().find(|decoder| !has_decoder(decoder)) {
+    match ["h264", "hevc", "mjpeg"].into_iter().find(|decoder| !has_decoder(decoder)) {
         Some(decoder) => Err(FfmpegTooOld::NoDecoder { found, decoder }),
         None => Ok(()),
     }
@@ -140,7 +142,7 @@ mod tests {
         let lacking = |missing: &'static str| check(EXPECTED, move |decoder| decoder != missing).unwrap_err();
         assert_eq!(
             lacking("hevc").to_string(),
-            "found libavcodec 59.37.0 without the decoder hevc, expected an FFmpeg with h264 and hevc"
+            "found libavcodec 59.37.0 without the decoder hevc, expected an FFmpeg with h264, hevc and mjpeg"
         );
         assert!(matches!(lacking("h264"), FfmpegTooOld::NoDecoder { decoder: "h264", .. }));
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, SessionEnd};
@@ -23,40 +23,96 @@ pub(crate) trait Source {
     fn run_once(&mut self, session: u64) -> impl Future<Output = Failure> + Send;
 }
 
-/// Runs one session after the other until `stop`, with one attempt in flight at a time. A panic inside counts as a
-/// failure of this camera alone.
+/// Runs one session after the other until `stop`, with one attempt in flight at a time, as long as this stream of the
+/// camera is wanted. A panic inside counts as a failure of this camera alone.
 pub(crate) async fn run(stop: CancellationToken, record: Arc<Record>, source: &mut impl Source) {
     let mut backoff = Backoff::default();
+    let mut is_retry = false;
     for session in 1.. {
-        record.session_began(session);
-        let failure = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            ended = AssertUnwindSafe(source.run_once(session)).catch_unwind() => ended.unwrap_or_else(|_| {
+            () = may_connect(&record) => {}
+        }
+        record.session_began(session, is_retry);
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = record.until_wanted(false) => None,
+            ended = AssertUnwindSafe(source.run_once(session)).catch_unwind() => Some(ended.unwrap_or_else(|_| {
                 record.count_panic();
                 tracing::error!(camera = %record.name(), "panic in the session, starting the camera again");
                 Failure::Internal
-            }),
+            })),
         };
-        record.failed(Moment::now(), &failure.to_string());
+        is_retry = ended.is_some();
+        let Some(failure) = ended else {
+            tracing::debug!(camera = %record.name(), stream = record.stream().as_str(), "not needed, disconnected");
+            record.session_ended();
+            backoff = Backoff::default();
+            continue;
+        };
+        record.failed(Moment::now(), &in_words(&failure, &record), !concerns_the_whole_camera(&failure));
 
         let delivered = record.session_frames().map_or(Duration::ZERO, |frames| frames.last - frames.first);
         let end = SessionEnd { login_refused: failure.is_refused_login(), delivered };
-        let wait = backoff.wait_after(end, rand::random_range(-1.0..=1.0));
+        let wait = match failure.is_changeover() {
+            true => Duration::ZERO,
+            false => backoff.wait_after(end, rand::random_range(-1.0..=1.0)),
+        };
+        if end.login_refused {
+            record.login_refused((Instant::now() + wait).into_std());
+        }
         tracing::debug!(camera = %record.name(), ?wait, "session ended: {failure}");
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             () = sleep(wait) => {}
+            () = record.until_wanted(false) => backoff = Backoff::default(),
         }
     }
+}
+
+/// Waits until a session is wanted, and a login that the camera refused, on whatever stream, is long enough ago.
+async fn may_connect(record: &Record) {
+    loop {
+        record.until_wanted(true).await;
+        match record.no_login_before() {
+            Some(until) if Instant::now() < until.into() => tokio::time::sleep_until(until.into()).await,
+            _ => return,
+        }
+    }
+}
+
+/// A frozen camera is silent by what it sends, which is worth saying.
+fn in_words(failure: &Failure, record: &Record) -> String {
+    match failure {
+        Failure::Silent { seconds } if record.is_frozen() => {
+            format!("the same picture again and again for {seconds} s")
+        }
+        failure => failure.to_string(),
+    }
+}
+
+/// Another stream of the same camera would fail in the same way, so it is not asked (failure C25).
+fn concerns_the_whole_camera(failure: &Failure) -> bool {
+    failure.is_refused_login()
+        || matches!(
+            failure,
+            Failure::NoSuchHost { .. }
+                | Failure::NameServerFailed { .. }
+                | Failure::NameServerSilent { .. }
+                | Failure::Refused { .. }
+                | Failure::Unreachable { .. }
+                | Failure::NoAnswer { .. }
+                | Failure::NotConnected { .. }
+        )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures::future::BoxFuture;
-    use tokio::time::Instant;
 
     /// A source that notes when its sessions begin, in seconds of virtual time, and hangs in the last one.
     struct Scripted {

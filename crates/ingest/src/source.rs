@@ -11,7 +11,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-/// The address of a camera: `rtsp://[user[:password]@]host[:port]/path[?query]`.
+/// The address of a camera: `rtsp://[user[:password]@]host[:port]/path[?query]`, or `rtsps://` with TLS.
 ///
 /// `Debug` and `Display` show scheme, host, port and path only, and mask what looks like a password inside the
 /// path, because some recorders put it there (`/user=admin_password=…_channel=1`).
@@ -38,7 +38,7 @@ pub enum SourceUrlError {
     #[error("found no scheme, expected an address like rtsp://host:554/path")]
     NoScheme,
     /// A scheme this build does not read.
-    #[error("found the scheme {found}, expected rtsp")]
+    #[error("found the scheme {found}, expected rtsp or rtsps")]
     Scheme {
         /// The scheme, lower case.
         found: String,
@@ -78,7 +78,7 @@ impl SourceUrl {
         if !is_scheme(scheme) {
             return Err(SourceUrlError::NoScheme);
         }
-        if !scheme.eq_ignore_ascii_case("rtsp") {
+        if !["rtsp", "rtsps"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(SourceUrlError::Scheme { found: scheme.to_ascii_lowercase() });
         }
         let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
@@ -110,10 +110,16 @@ impl SourceUrl {
         }
     }
 
-    /// The port, 554 when the address names none.
+    /// The port; when the address names none, 554, and 322 with TLS.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.request.port().unwrap_or(554)
+        self.request.port().unwrap_or(if self.is_tls() { 322 } else { 554 })
+    }
+
+    /// Whether the camera is spoken to through TLS (`rtsps`).
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.request.scheme() == "rtsps"
     }
 
     /// What is asked of the camera: no user, no password, but the query. Not for printing.
@@ -240,6 +246,9 @@ mod tests {
         assert_eq!(url.request_url().as_str(), "rtsp://cam.lan:8554/live?token=abc");
         assert_eq!((url.host().as_ref(), url.port()), ("cam.lan", 8554));
         check("RTSP://admin@cam.lan/", "rtsp://cam.lan/", Some(("admin", "")));
+        let url = check("rtsps://admin:hunter2@cam.lan/x", "rtsps://cam.lan/x", Some(("admin", "hunter2")));
+        assert_eq!((url.port(), url.is_tls()), (322, true));
+        assert_eq!(SourceUrl::parse("rtsps://cam.lan:554/x").unwrap().port(), 554);
     }
 
     #[test]
@@ -293,7 +302,7 @@ mod tests {
         }
         assert_eq!(
             SourceUrl::parse("HTTP://x/").unwrap_err().to_string(),
-            "found the scheme http, expected rtsp"
+            "found the scheme http, expected rtsp or rtsps"
         );
     }
 

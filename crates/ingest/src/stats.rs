@@ -20,14 +20,24 @@ pub struct CameraStats {
     pub codec: Option<&'static str>,
     /// Width and height in pixels of the last decoded frame.
     pub resolution: Option<(u32, u32)>,
-    /// Decoded frames per second over the last 5 s.
+    /// What the times of its pictures are taken from: `camera`, its own clock by its sender reports, or `arrival`.
+    pub clock: Option<&'static str>,
+    /// Which stream is shown: `main` or `sub`. `None` before the first picture.
+    pub stream: Option<&'static str>,
+    /// Each stream of the camera: `main`, and `sub` if there is one.
+    pub streams: Vec<StreamStats>,
+    /// Pictures per second over the last 5 s, of the stream that is shown: decoded, or passed over on purpose.
     pub fps: f64,
     /// Bits per second of coded video over the last 5 s.
     pub bitrate_bps: u64,
-    /// How long ago the last frame was decoded.
+    /// How long ago the last frame was decoded, or passed over because nobody looked.
     pub frame_age: Option<Duration>,
     /// Frames decoded since the camera was started.
     pub frames_decoded: u64,
+    /// Access units that were not decoded, or not at once, because nobody looked.
+    pub frames_passed_over: u64,
+    /// Access units that were the one before once more, byte by byte: a frozen camera, or a picture without noise.
+    pub frames_duplicate: u64,
     /// Frames that a newer one replaced before a wall looked at them, though walls were looking: the camera is faster
     /// than the walls that show it. Frames that come while nobody watches are not counted.
     pub frames_overwritten: u64,
@@ -35,12 +45,31 @@ pub struct CameraStats {
     pub decode_errors: u64,
     /// Attempts to connect after the first.
     pub reconnects: u64,
-    /// Access units dropped because the decoder could not keep up.
+    /// Access units dropped, for whatever reason.
     pub access_units_dropped: u64,
+    /// The same by reason: the reason's name and the number, every reason every time.
+    pub dropped: Vec<(&'static str, u64)>,
     /// Panics caught in the camera's session or decode thread.
     pub panics: u64,
     /// Milliseconds from an access unit to its frame, over the last 5 s.
     pub decode_ms: Percentiles,
+}
+
+/// One stream of a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamStats {
+    /// `main` or `sub`.
+    pub name: &'static str,
+    /// Scheme, host, port and path.
+    pub url: String,
+    /// `resting` (not needed, so not connected), `connecting` or `playing`.
+    pub state: &'static str,
+    /// Why its last session ended, until it has pictures again.
+    pub reason: Option<String>,
+    /// `h264` or `h265`, of the last session that had video.
+    pub codec: Option<&'static str>,
+    /// Width and height in pixels of its last decoded frame.
+    pub resolution: Option<(u32, u32)>,
 }
 
 /// Two percentiles (nearest rank); zero when there are no samples.

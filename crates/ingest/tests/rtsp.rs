@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use server::{After, Answer, H264, H265, Parameters, Script, Server, Stream};
 use tokio::runtime::Handle;
 use wallcast_ingest::{
-    Camera, CameraConfig, CameraView, Frame, SourceUrl, Tile, TileState, TileStatus, Transport,
+    Camera, CameraConfig, CameraView, Frame, SourceUrl, Tile, TileSize, TileState, TileStatus, Transport,
 };
 
 const BLACK_AFTER: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ fn start(url: &str) -> Camera {
 
 fn tile(view: &CameraView) -> Seen {
     let Tile { status: TileStatus { state, reason, since: _, age }, frame } =
-        view.tile(Instant::now(), BLACK_AFTER);
+        view.tile(Instant::now(), BLACK_AFTER, TileSize::new(1920, 1080));
     Seen { state, reason: reason.map(|reason| reason.to_string()), age, frame }
 }
 
@@ -278,10 +278,10 @@ async fn what_is_wrong_is_said_in_words() {
         (sdp("nonsense"), "unreadable answer to DESCRIBE"),
         (
             sdp(
-                "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track1\r\n\
+                "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 32\r\na=control:track1\r\n\
                  m=audio 0 RTP/AVP 0\r\na=control:track2\r\n",
             ),
-            "no H.264 or H.265 video in the stream (found jpeg, pcmu)",
+            "no H.264, H.265 or JPEG video in the stream (found mpv, pcmu)",
         ),
     ];
     for (answer, reason) in cases {

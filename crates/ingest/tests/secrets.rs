@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use server::{After, Answer, H264, Script, Server};
 use tokio::runtime::Handle;
 use tracing_subscriber::fmt::MakeWriter;
-use wallcast_ingest::{Camera, CameraConfig, QUIET_LOG_TARGETS, SourceUrl};
+use wallcast_ingest::{Camera, CameraConfig, QUIET_LOG_TARGETS, SourceUrl, TileSize};
 
 /// Everything that any crate logs, through `tracing` or `log`, at every level.
 #[derive(Clone, Default)]
@@ -78,7 +78,11 @@ async fn nothing_secret_is_logged_or_told() {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let view = camera.view();
         let now = Instant::now();
-        told += &format!("{view:?} {:?} {:?}", view.tile(now, Duration::from_secs(10)), view.stats(now));
+        told += &format!(
+            "{view:?} {:?} {:?}",
+            view.tile(now, Duration::from_secs(10), TileSize::new(640, 360)),
+            view.stats(now)
+        );
         camera.stop().await;
     }
 

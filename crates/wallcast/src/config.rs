@@ -22,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout};
-use wallcast_ingest::{SourceUrl, Transport};
+use wallcast_ingest::{Hardware, SourceUrl, Transport};
 
 use self::cameras::Cameras;
 use self::fields::{Field, Findings};
@@ -73,10 +73,14 @@ pub struct CameraEntry {
     pub name: String,
     /// Its main stream.
     pub source: SourceUrl,
+    /// A smaller stream of the same picture, for small tiles.
+    pub substream: Option<SourceUrl>,
     /// How RTP travels.
     pub transport: Transport,
-    /// A smaller stream of the same picture; not used yet.
-    pub substream: Option<SourceUrl>,
+    /// What decodes it.
+    pub hwaccel: Hardware,
+    /// Connected only while somebody watches.
+    pub on_demand: bool,
 }
 
 /// One wall.
@@ -94,6 +98,8 @@ pub struct WallEntry {
     pub encoder: Encoder,
     /// How long a tile holds its last frame.
     pub black_after: Duration,
+    /// How far the tiles go back to show the same instant; none for the newest frame of each.
+    pub align: Option<Duration>,
     /// The tiles' places on a canvas of `size`.
     pub layout: Layout,
     /// The camera of each place, in the same order: each the name of a [`CameraEntry`]. Fewer than places when a
@@ -129,6 +135,20 @@ pub struct Overrides {
     pub rtsp_listen: Option<Option<SocketAddr>>,
     /// `--auth none`
     pub auth_none: bool,
+}
+
+impl CameraEntry {
+    /// A camera with every default.
+    pub(crate) fn new(name: String, source: SourceUrl) -> Self {
+        Self {
+            name,
+            source,
+            substream: None,
+            transport: Transport::default(),
+            hwaccel: Hardware::default(),
+            on_demand: false,
+        }
+    }
 }
 
 impl Encoder {

@@ -7,28 +7,40 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use wallcast_compositor::{AccessUnit, PictureView, Sink, TileSource, WallView};
-use wallcast_ingest::CameraView;
+use wallcast_compositor::{AccessUnit, Fit, PictureView, Placement, Sink, TileSource, WallView};
+use wallcast_ingest::{CameraView, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
 
 use crate::rtsp::Mount;
+
+/// How large a camera is shown there.
+pub fn tile_size(placement: &Placement) -> TileSize {
+    match placement.fit() {
+        Fit::Contain => TileSize::new(placement.width(), placement.height()),
+        Fit::Cover | Fit::Stretch => TileSize::filled(placement.width(), placement.height()),
+    }
+}
 
 /// A camera as a tile of one wall.
 pub struct CameraTile {
     camera: CameraView,
     black_after: Duration,
+    size: TileSize,
+    /// The camera is ready to be looked at for as long as there is this tile.
+    _on_wall: OnWall,
 }
 
 impl CameraTile {
-    /// Shows `camera`, and black once its last decoded frame is `black_after` old.
-    pub fn new(camera: CameraView, black_after: Duration) -> Self {
-        Self { camera, black_after }
+    /// Shows `camera` at a place of this size, and black once its last decoded frame is `black_after` old.
+    pub fn new(camera: CameraView, black_after: Duration, size: TileSize) -> Self {
+        let _on_wall = camera.put_on_wall(Instant::now(), size);
+        Self { camera, black_after, size, _on_wall }
     }
 }
 
 impl TileSource for CameraTile {
     fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        let tile = self.camera.tile(now, self.black_after);
+        let tile = self.camera.tile(now, self.black_after, self.size);
         match &tile.frame {
             Some(frame) => paint(Some(PictureView {
                 width: frame.width(),
@@ -40,6 +52,23 @@ impl TileSource for CameraTile {
             })),
             None => paint(None),
         }
+    }
+}
+
+/// The cameras of one wall, each with the size it is shown in.
+#[derive(Clone, Default)]
+pub struct Watched(Arc<[(CameraView, TileSize)]>);
+
+impl Watched {
+    /// In any order.
+    pub fn new(cameras: impl IntoIterator<Item = (CameraView, TileSize)>) -> Self {
+        Self(cameras.into_iter().collect())
+    }
+
+    /// Somebody is about to watch the wall: by the time the viewer is connected, its pictures are there.
+    pub fn wake(&self) {
+        let now = Instant::now();
+        self.0.iter().for_each(|(camera, size)| camera.wake(now, *size));
     }
 }
 
@@ -85,19 +114,28 @@ impl Sink for RtspSink {
 
 /// Asks a wall for a key frame before the wall exists: its outputs are built first, because the wall takes them.
 #[derive(Clone, Default)]
-pub struct KeyFrameRequester(Arc<OnceLock<WallView>>);
+pub struct KeyFrameRequester {
+    wall: Arc<OnceLock<WallView>>,
+    cameras: Watched,
+}
 
 impl KeyFrameRequester {
+    /// Whoever needs a key frame is about to watch, so a request wakes these cameras too.
+    pub fn waking(cameras: Watched) -> Self {
+        Self { cameras, ..Self::default() }
+    }
+
     /// From now on requests go to `wall`. The wall's first frame is a key frame anyway, so none is lost before.
     pub fn connect(&self, wall: WallView) {
-        let _already_connected = self.0.set(wall);
+        let _already_connected = self.wall.set(wall);
     }
 
     /// The callback that outputs are given.
     pub fn callback(&self) -> Box<dyn Fn() + Send + Sync> {
-        let wall = Arc::clone(&self.0);
+        let requester = self.clone();
         Box::new(move || {
-            if let Some(wall) = wall.get() {
+            requester.cameras.wake();
+            if let Some(wall) = requester.wall.get() {
                 wall.request_key_frame();
             }
         })

@@ -11,7 +11,7 @@ use wallcast_ingest::{Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
 
 use crate::config::{CameraEntry, Config, WallEntry};
-use crate::convert::{CameraTile, EmptyTile, KeyFrameRequester, RtspSink, WebRtcSink};
+use crate::convert::{CameraTile, EmptyTile, KeyFrameRequester, RtspSink, Watched, WebRtcSink, tile_size};
 use crate::rtsp::{Mount, Mounts, NameInUse};
 
 /// A wall that has kept no tick, or delivered nothing to its viewers, for so long stands still.
@@ -73,6 +73,8 @@ pub struct WallOutput {
     pub mount: Arc<Mount>,
     /// The camera of each tile, in the order of the layout's placements.
     pub tiles: Vec<CameraView>,
+    /// The same, to wake them before a viewer is there.
+    pub watched: Watched,
     /// When a tile of this wall goes black.
     pub black_after: Duration,
 }
@@ -153,7 +155,10 @@ fn start_camera(entry: &CameraEntry, runtime: &Handle) -> Result<Camera, BuildEr
     let camera = CameraConfig {
         name: entry.name.clone(),
         source: entry.source.clone(),
+        substream: entry.substream.clone(),
         transport: entry.transport,
+        hwaccel: entry.hwaccel,
+        on_demand: entry.on_demand,
         silence: SILENCE,
         first_frame_budget: FIRST_FRAME_BUDGET,
     };
@@ -161,21 +166,24 @@ fn start_camera(entry: &CameraEntry, runtime: &Handle) -> Result<Camera, BuildEr
 }
 
 fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<RunningWall, BuildError> {
-    let key_frames = KeyFrameRequester::default();
+    let tiles: Vec<CameraView> = entry
+        .tiles
+        .iter()
+        .filter_map(|name| cameras.iter().map(Camera::view).find(|camera| camera.name() == name))
+        .collect();
+    let sizes = entry.layout.placements().iter().map(tile_size);
+    let watched = Watched::new(tiles.iter().cloned().zip(sizes.clone()));
+
+    let key_frames = KeyFrameRequester::waking(watched.clone());
     let level = Level::of(entry.size, entry.fps, entry.bitrate);
     let profile = ProfileLevelId::constrained_baseline(level.idc());
     let source = Source::new(&entry.name, profile, key_frames.callback());
     let mount = Mount::with_frame_rate(&entry.name, f64::from(entry.fps.get()), key_frames.callback());
     mounts.add(Arc::clone(&mount))?;
 
-    let tiles: Vec<CameraView> = entry
-        .tiles
-        .iter()
-        .filter_map(|name| cameras.iter().map(Camera::view).find(|camera| camera.name() == name))
-        .collect();
-    let shown = tiles
-        .iter()
-        .map(|camera| Box::new(CameraTile::new(camera.clone(), entry.black_after)) as Box<dyn TileSource>);
+    let shown = tiles.iter().zip(sizes).map(|(camera, size)| {
+        Box::new(CameraTile::new(camera.clone(), entry.black_after, size)) as Box<dyn TileSource>
+    });
     let unused = std::iter::repeat_with(|| Box::new(EmptyTile) as Box<dyn TileSource>);
     let sources = shown.chain(unused).take(entry.layout.placements().len()).collect();
     let sinks: Vec<Arc<dyn Sink>> =
@@ -191,7 +199,8 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
     let wall = Wall::start(config, sources, sinks)
         .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
     key_frames.connect(wall.view());
-    let output = WallOutput { view: wall.view(), source, mount, tiles, black_after: entry.black_after };
+    let output =
+        WallOutput { view: wall.view(), source, mount, tiles, watched, black_after: entry.black_after };
     Ok(RunningWall { wall, output })
 }
 

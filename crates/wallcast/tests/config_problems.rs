@@ -59,7 +59,7 @@ walls:
 ",
         &[
             "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, cameras, walls; did you mean listen?",
-            "3:9 cameras.left: found the scheme http, expected rtsp (others come later)",
+            "3:9 cameras.left: found the scheme http, expected rtsp or rtsps (others come later)",
             "4:3 cameras.left: found left a second time (first on line 3), expected each key once",
             "5:41 cameras.yard.transport: found sctp, expected tcp or udp",
             "8:11 walls.wall.size: found 1921x1080, expected even numbers from 64x64 to 3840x2160 or 2160x3840",
@@ -89,13 +89,13 @@ fn unknown_keys_get_a_suggestion_where_there_is_one() {
     check_wall(
         "siez: 640x360",
         &[
-            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, layout, tiles, fit; did you mean size?",
+            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit; did you mean size?",
         ],
     );
     check(
         "cameras: { left: { source: rtsp://a/, volume: 1 } }",
         &[
-            "1:39 cameras.left.volume: found the unknown key volume, expected one of source, substream, transport",
+            "1:39 cameras.left.volume: found the unknown key volume, expected one of source, substream, transport, hwaccel, on_demand",
         ],
     );
     check_top(
@@ -210,7 +210,9 @@ fn wrong_types_say_what_stands_there() {
     );
     check(
         "cameras: { left: [rtsp://a/] }",
-        &["1:18 cameras.left: found a list, expected a mapping with source, substream or transport"],
+        &[
+            "1:18 cameras.left: found a list, expected a mapping with source, substream, transport, hwaccel or on_demand",
+        ],
     );
     check_top("webrtc: 0.0.0.0:1", &["2:9 webrtc: found a single value, expected a mapping with listen"]);
     check_top(
@@ -242,7 +244,7 @@ fn a_key_without_a_value_is_named_in_block_style_and_hidden_inside_braces() {
         "cameras:\n  left: rtsp://a/\n  right:\nwalls:\n  wall:\n    tiles: [left, right]\n    siez:\n",
         &[
             &format!("3:3 cameras.right: {CAMERA}"),
-            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, layout, tiles, fit; did you mean size?",
+            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit; did you mean size?",
         ],
     );
     // A text with a comma.
@@ -289,7 +291,7 @@ fn names_are_of_characters_that_are_safe_everywhere() {
 
 #[test]
 fn sources_that_are_no_rtsp_urls_are_told_what_is_expected() {
-    const RTSP: &str = "expected rtsp (others come later)";
+    const RTSP: &str = "expected rtsp or rtsps (others come later)";
     for (source, found) in [
         ("'push:'", "the scheme push"),
         ("eufy://host:3000/T8", "the scheme eufy"),
@@ -320,6 +322,32 @@ fn sources_that_are_no_rtsp_urls_are_told_what_is_expected() {
 }
 
 #[test]
+fn what_a_camera_is_read_with_has_to_exist() {
+    let check = |written: &str, column: usize, problem: &str| {
+        check(
+            &format!("cameras: {{ left: {{ source: rtsp://a/, {written} }} }}"),
+            &[&format!("1:{column} cameras.left.{problem}")],
+        );
+    };
+    check("hwaccel: nvidia", 48, "hwaccel: found nvidia, expected none, auto, vaapi, cuda, rkmpp or v4l2m2m");
+    check("on_demand: yes", 50, "on_demand: found yes, expected true or false");
+    check("on_demand: [true]", 50, "on_demand: found a list, expected true or false");
+    check("transport: tls", 50, "transport: found tls, expected tcp or udp");
+}
+
+#[test]
+fn tiles_are_aligned_within_what_is_kept_of_a_camera() {
+    for time in ["39ms", "2001ms", "0s", "200", "yes"] {
+        check_wall(
+            &format!("align: {time}"),
+            &[&format!(
+                "3:18 walls.wall.align: found {time}, expected a time from 40ms to 2s, such as 200ms"
+            )],
+        );
+    }
+}
+
+#[test]
 fn tiles_have_to_be_cameras_and_to_find_a_cell() {
     check_wall(
         "tiles: [left, rihgt]",
@@ -334,7 +362,7 @@ fn tiles_have_to_be_cameras_and_to_find_a_cell() {
     // A camera with problems of its own is still a camera.
     check(
         "cameras: { left: ftp://a/ }\nwalls: { wall: { tiles: [left] } }",
-        &["1:18 cameras.left: found the scheme ftp, expected rtsp (others come later)"],
+        &["1:18 cameras.left: found the scheme ftp, expected rtsp or rtsps (others come later)"],
     );
 }
 
@@ -584,7 +612,7 @@ fn urls_of_a_command_line_are_counted_and_not_shown() {
     assert_eq!(
         problems,
         "\
-command line  URL 2: found the scheme http, expected rtsp (others come later)
+command line  URL 2: found the scheme http, expected rtsp or rtsps (others come later)
 command line  URL 3: found a host without `rtsp://` before it, expected an address like rtsp://10.0.0.1/…
 2 problems in command line"
     );
@@ -636,7 +664,7 @@ fn what_is_no_url_on_a_command_line_is_told_what_was_probably_meant() {
     const NO_SCHEME: &str = "no scheme, expected an address like rtsp://host:554/path";
     check("user:geheim@192.168.8.101/live", NO_SCHEME);
     check("", NO_SCHEME);
-    check("http://192.168.8.101/wall.yaml", "the scheme http, expected rtsp (others come later)");
-    check("/dev/video0", "a device, expected rtsp (others come later)");
+    check("http://192.168.8.101/wall.yaml", "the scheme http, expected rtsp or rtsps (others come later)");
+    check("/dev/video0", "a device, expected rtsp or rtsps (others come later)");
     std::fs::remove_dir_all(&folder).unwrap();
 }

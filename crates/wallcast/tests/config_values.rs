@@ -6,7 +6,7 @@ use std::time::Duration;
 use wallcast::auth::{Auth, Role};
 use wallcast::config::{self, Config, Encoder, Overrides, Preset};
 use wallcast_compositor::{CanvasSize, Fit, Layout};
-use wallcast_ingest::{SourceUrl, Transport};
+use wallcast_ingest::{Hardware, SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
 
@@ -40,12 +40,15 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("hosts", format!("{:?}", config.hosts)),
         ("cameras.yard.substream", yes(config.cameras[0].substream.is_none(), "none")),
         ("cameras.yard.transport", yes(config.cameras[0].transport == Transport::Tcp, "tcp")),
+        ("cameras.yard.hwaccel", yes(config.cameras[0].hwaccel == Hardware::None, "none")),
+        ("cameras.yard.on_demand", config.cameras[0].on_demand.to_string()),
         ("walls", format!("one called `{}` with every camera", wall.name)),
         ("walls.wall.size", format!("{}x{}", wall.size.width(), wall.size.height())),
         ("walls.wall.fps", wall.fps.get().to_string()),
         ("walls.wall.bitrate", format!("{}M", wall.bitrate.bps() / 1_000_000)),
         ("walls.wall.encoder", wall.encoder.as_str().to_owned()),
         ("walls.wall.black_after", format!("{}s", wall.black_after.as_secs())),
+        ("walls.wall.align", yes(wall.align.is_none(), "none")),
         (
             "walls.wall.layout",
             yes(
@@ -98,9 +101,12 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert!(tokens[0].roles().allow(Role::View) && !tokens[0].roles().allow(Role::Admin));
     assert_eq!(config.hosts, ["wall.example.org"]);
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("webrtc.listen: the port is not used yet"), "{warnings:?}");
-    assert!(warnings[1].contains("cameras.yard.substream: read, not used yet"), "{warnings:?}");
+    let yard = &config.cameras[3];
+    assert_eq!(yard.substream.as_ref().unwrap().to_string(), "rtsp://192.168.8.102/sub");
+    assert_eq!((yard.hwaccel, yard.on_demand), (Hardware::Auto, true));
+    assert_eq!(config.walls[0].align, Some(Duration::from_millis(200)));
 }
 
 #[test]
@@ -125,7 +131,7 @@ fn the_example_names_every_key_there_is() {
         .filter(|p| p.found.contains("unknown key"))
         .flat_map(|p| p.expected.strip_prefix("one of ").unwrap().split(", "))
         .collect();
-    assert!(known.len() >= 30, "{known:?}");
+    assert!(known.len() >= 33, "{known:?}");
     for key in known {
         assert!(EXAMPLE.contains(&format!("{key}:")), "{key}");
     }
@@ -141,9 +147,9 @@ auth: none
 hosts: [Wall.Local, 10.0.0.1, '::1']
 cameras:
   1: rtsp://a/
-  '2': { source: rtsp://b/, transport: udp, substream: rtsp://b/s }
+  '2': { source: rtsps://b/, transport: udp, substream: rtsp://b/s, hwaccel: vaapi, on_demand: true }
 walls:
-  tall: { size: 1080x1920, fps: 60, bitrate: 2.5M, black_after: 1500ms, layout: grid, tiles: [2, 1, 2], fit: cover }
+  tall: { size: 1080x1920, fps: 60, bitrate: 2.5M, black_after: 1500ms, align: 40ms, layout: grid, tiles: [2, 1, 2], fit: cover }
   plain:
 ",
     );
@@ -153,6 +159,8 @@ walls:
     assert_eq!(config.hosts, ["wall.local", "10.0.0.1", "::1"]);
     assert_eq!(config.cameras[1].transport, Transport::Udp);
     assert!(config.cameras[1].substream.is_some());
+    assert_eq!((config.cameras[1].hwaccel, config.cameras[1].on_demand), (Hardware::Vaapi, true));
+    assert_eq!((config.walls[0].align, config.walls[1].align), (Some(Duration::from_millis(40)), None));
     let wall = &config.walls[0];
     assert_eq!(
         (wall.size.width(), wall.size.height(), wall.fps.get(), wall.bitrate.bps()),

@@ -1,16 +1,20 @@
 //! The decoder on real streams; what they are is told in `tests/fixtures/README.md`.
 
 use super::*;
+use crate::frame::{ColorMatrix, ColorRange};
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/", $name)).as_slice()
+    };
+}
+
+mod effort;
+mod hardware;
 
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../../tests/support/annexb.rs"]
 mod annexb;
-
-macro_rules! fixture {
-    ($name:literal) => {
-        include_bytes!(concat!("../../tests/fixtures/", $name)).as_slice()
-    };
-}
 
 /// Access units as Annex B.
 fn units(stream: &[u8], codec: Codec) -> Vec<Vec<u8>> {
@@ -31,7 +35,7 @@ fn decode(decoder: &mut Decoder, units: &[Vec<u8>]) -> (Vec<Vec<Arc<Frame>>>, u3
 }
 
 fn frames_of(stream: &[u8], codec: Codec) -> Vec<Arc<Frame>> {
-    let mut decoder = Decoder::open(codec).expect("FFmpeg has both decoders");
+    let mut decoder = Decoder::open(codec, Hardware::None).expect("FFmpeg has both decoders");
     let (frames, errors) = decode(&mut decoder, &units(stream, codec));
     assert_eq!(errors, 0);
     frames.concat()
@@ -52,7 +56,7 @@ fn difference(a: &Frame, b: &Frame, map: impl Fn(u8) -> u8) -> f64 {
 #[test]
 fn a_stream_without_b_frames_gives_every_picture_at_once() {
     for (stream, codec) in [(fixture!("baseline.h264"), Codec::H264), (fixture!("plain.h265"), Codec::H265)] {
-        let mut decoder = Decoder::open(codec).expect("FFmpeg has both decoders");
+        let mut decoder = Decoder::open(codec, Hardware::None).expect("FFmpeg has both decoders");
         let (frames, errors) = decode(&mut decoder, &units(stream, codec));
         assert_eq!((frames.len(), errors), (50, 0));
         assert!(frames.iter().all(|frames| frames.len() == 1), "{codec:?}");
@@ -89,7 +93,7 @@ fn b_frames_come_out_in_display_order() {
 #[test]
 fn frames_stay_as_they_are_while_the_decoder_goes_on() {
     let units = units(fixture!("baseline.h264"), Codec::H264);
-    let mut decoder = Decoder::open(Codec::H264).expect("FFmpeg has both decoders");
+    let mut decoder = Decoder::open(Codec::H264, Hardware::None).expect("FFmpeg has both decoders");
     let (first, _) = decode(&mut decoder, &units[..1]);
     let before: Vec<u8> = first[0][0].plane(0).to_vec();
     let (_rest, _) = decode(&mut decoder, &units[1..]);
@@ -131,7 +135,7 @@ fn a_new_size_in_the_middle_of_the_stream_is_followed() {
 
 #[test]
 fn errors_are_counted_and_the_next_key_frame_is_decoded() {
-    let mut decoder = Decoder::open(Codec::H264).expect("FFmpeg has both decoders");
+    let mut decoder = Decoder::open(Codec::H264, Hardware::None).expect("FFmpeg has both decoders");
     let units = units(fixture!("baseline.h264"), Codec::H264);
     let garbage = vec![vec![], vec![0xff; 500], [&[0, 0, 0, 1, 0x65][..], &[0x55; 300]].concat()];
     let (frames, errors) = decode(&mut decoder, &garbage);
@@ -144,10 +148,57 @@ fn errors_are_counted_and_the_next_key_frame_is_decoded() {
 
 #[test]
 fn pictures_of_more_than_16_megapixels_are_refused() {
-    let mut decoder = Decoder::open(Codec::H264).expect("FFmpeg has both decoders");
-    let (frames, errors) = decode(&mut decoder, &units(fixture!("huge.h264"), Codec::H264));
-    assert_eq!((frames.concat().len(), errors > 0), (0, true));
-    let (frames, _) = decode(&mut decoder, &units(fixture!("small.h264"), Codec::H264));
-    // The refused stream announced reordering, which the decoder now allows for: the last two wait for their turn.
-    assert_eq!(frames.concat().len(), 8);
+    let mut decoder = Decoder::open(Codec::H264, Hardware::None).expect("FFmpeg has both decoders");
+    let huge = units(fixture!("huge.h264"), Codec::H264);
+    let refused = |decoder: &mut Decoder, unit| decoder.decode(unit, Instant::now(), &mut 0).refused;
+    let expected = Some(Refused::TooLarge { width: 8192, height: 4096 });
+    assert_eq!(refused(&mut decoder, &huge[0]), expected);
+    let units = units(fixture!("small.h264"), Codec::H264);
+    assert_eq!(refused(&mut decoder, &units[1]), expected, "without parameter sets of its own");
+    let (frames, errors) = decode(&mut decoder, &units);
+    assert_eq!((frames.concat().len(), errors), (10, 0));
+}
+
+#[test]
+fn a_jpeg_picture_becomes_a_frame_of_full_range_at_once() {
+    let reference = &frames_of(fixture!("baseline.h264"), Codec::H264)[0];
+    let to_full = |y: u8| ((f64::from(y) - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0) as u8;
+    for picture in [fixture!("yuv420.jpg"), fixture!("yuv422.jpg"), fixture!("gray.jpg")] {
+        let mut decoder = Decoder::open(Codec::Jpeg, Hardware::None).expect("FFmpeg has the decoder");
+        let (frames, errors) = decode(&mut decoder, &vec![picture.to_vec(); 3]);
+        assert_eq!((frames.len(), errors), (3, 0));
+        for frame in frames.iter().map(|frames| &frames[0]) {
+            assert_eq!((frame.width(), frame.height(), frame.range()), (320, 180, ColorRange::Full));
+            assert_eq!(frame.plane(2).len(), frame.stride(2) * 89 + 160);
+            assert!(difference(frame, reference, to_full) < 4.0, "{}", difference(frame, reference, to_full));
+        }
+    }
+}
+
+#[test]
+fn pictures_keep_the_time_they_were_taken_at_though_they_are_reordered() {
+    for (stream, codec) in [(fixture!("bframes.h264"), Codec::H264), (fixture!("bframes.h265"), Codec::H265)]
+    {
+        let mut decoder = Decoder::open(codec, Hardware::None).expect("FFmpeg has both decoders");
+        let began = Instant::now();
+        // Taken when the camera sent them, or (as with some camera clocks) before the decoder was there.
+        let taken = |n: u64| began + Duration::from_millis(40 * n) - Duration::from_secs(1);
+        let (mut sequence, mut captured, mut waited) = (0, Vec::new(), 0);
+        for (n, unit) in (0..).zip(units(stream, codec)) {
+            for frame in decoder.decode(&unit, taken(n), &mut sequence).frames {
+                captured.push(frame.captured_at());
+                waited += u64::from(frame.captured_at() + Duration::from_millis(20) < taken(n));
+            }
+        }
+        assert!(captured.len() >= 46 && waited > 10, "{codec:?}: {waited} of {} waited", captured.len());
+        // Each access unit's own, once: B frames come out before a picture that was sent before them.
+        let mut numbers: Vec<u64> = captured
+            .iter()
+            .map(|&at| (at + Duration::from_millis(1_020) - began).as_millis() as u64 / 40)
+            .collect();
+        assert!(!numbers.is_sorted(), "{codec:?} is sent out of order: {numbers:?}");
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), captured.len(), "{codec:?}: {numbers:?}");
+    }
 }

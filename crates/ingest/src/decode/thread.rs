@@ -1,16 +1,29 @@
-//! The thread `decode-<camera>`.
+//! The thread `decode-<camera>`: decodes what somebody looks at, and of the rest only as much as it takes to be back at
+//! once.
+
+mod group;
+mod repeats;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 
-use super::{Decoded, Decoder, OpenError};
+use self::group::Group;
+use self::repeats::{Repeat, Repeats};
+use super::{Decoded, Decoder, Hardware, OpenError, Refused};
+use crate::frame::Frame;
 use crate::queue::{AccessUnit, Codec};
-use crate::record::Record;
+use crate::record::{Demand, Dropped, Output, Record, Stream};
 use crate::tile::Moment;
+
+/// While nobody looks, key frames are decoded no more often than this: some cameras send nothing else.
+const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
+/// How soon a look is noticed when no access unit comes that would be a reason to ask.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+const NOTHING_TO_ASK: Duration = Duration::from_secs(3_600);
 
 /// Owner of the thread: dropping it stops and joins.
 #[derive(Debug)]
@@ -26,18 +39,24 @@ pub(crate) struct DecodeThread {
 pub(crate) struct SpawnError(#[source] pub(crate) std::io::Error);
 
 impl DecodeThread {
-    pub(crate) fn spawn(units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
-        Self::spawn_with(Decoder::open, units, record)
+    pub(crate) fn spawn(
+        hardware: Hardware,
+        units: Receiver<AccessUnit>,
+        record: Arc<Record>,
+    ) -> Result<Self, SpawnError> {
+        Self::spawn_with(Box::new(move |codec| Decoder::open(codec, hardware)), units, record)
     }
 
     fn spawn_with(open: Open, units: Receiver<AccessUnit>, record: Arc<Record>) -> Result<Self, SpawnError> {
         let (stop, stopped) = bounded(0);
-        let name = format!("decode-{}", record.name());
-        let body = move || {
-            let worker = Worker { open, record, decoder: SessionDecoder::None, next_sequence: 0 };
-            worker.run(units, &stopped);
+        let name = match record.stream() {
+            Stream::Main => format!("decode-{}", record.name()),
+            Stream::Sub => format!("decode-{}-sub", record.name()),
         };
-        let thread = Builder::new().name(name).spawn(body).map_err(SpawnError)?;
+        let thread = Builder::new()
+            .name(name)
+            .spawn(move || Worker::new(open, record).run(units, &stopped))
+            .map_err(SpawnError)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -53,13 +72,22 @@ impl Drop for DecodeThread {
 }
 
 /// How a decoder comes to be; tests have others.
-type Open = fn(Codec) -> Result<Decoder, OpenError>;
+type Open = Box<dyn FnMut(Codec) -> Result<Decoder, OpenError> + Send>;
 
 struct Worker {
     open: Open,
     record: Arc<Record>,
     decoder: SessionDecoder,
-    next_sequence: u64,
+    repeats: Repeats,
+    /// Passed over, and not decoded yet.
+    group: Group,
+    /// How many of the access units that waited when the last picture was published are still to be decoded: only the
+    /// newest picture of what has piled up is published.
+    backlog: usize,
+    newest: Option<Arc<Frame>>,
+    /// What decoding an access unit takes, averaged.
+    cost: Duration,
+    last_key_frame: Option<Instant>,
 }
 
 /// The decoder of one session.
@@ -67,7 +95,8 @@ enum SessionDecoder {
     None,
     Open {
         session: u64,
-        decoder: Decoder,
+        decoder: Box<Decoder>,
+        has_given_a_picture: bool,
     },
     /// It panicked or did not open: nothing more of this session can be decoded.
     Broken {
@@ -75,53 +104,190 @@ enum SessionDecoder {
     },
 }
 
+impl SessionDecoder {
+    fn session(&self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Open { session, .. } | Self::Broken { session } => Some(*session),
+        }
+    }
+}
+
 impl Worker {
+    fn new(open: Open, record: Arc<Record>) -> Self {
+        Self {
+            open,
+            record,
+            decoder: SessionDecoder::None,
+            repeats: Repeats::default(),
+            group: Group::default(),
+            backlog: 0,
+            newest: None,
+            cost: Duration::ZERO,
+            last_key_frame: None,
+        }
+    }
+
     fn run(mut self, mut units: Receiver<AccessUnit>, stopped: &Receiver<()>) {
         loop {
+            let patience = if self.has_nothing_open() { NOTHING_TO_ASK } else { ASK_AGAIN };
             select_biased! {
                 recv(stopped) -> _ => return,
                 recv(units) -> unit => match unit {
-                    Ok(unit) => self.handle(&unit),
+                    Ok(unit) => {
+                        self.backlog = self.backlog.checked_sub(1).unwrap_or(units.len());
+                        self.caught(unit.session, |worker| worker.handle(unit));
+                    }
                     // The session has ended for good; wait to be stopped.
                     Err(_) => units = never(),
                 },
+                default(patience) => {
+                    self.backlog = 0;
+                    let session = self.decoder.session().unwrap_or_default();
+                    self.caught(session, Self::handle_pause);
+                }
             }
         }
     }
 
-    fn handle(&mut self, unit: &AccessUnit) {
-        if catch_unwind(AssertUnwindSafe(|| self.decode(unit))).is_err() {
-            self.record.count_panic();
+    fn has_nothing_open(&self) -> bool {
+        self.group.is_empty() && matches!(self.decoder, SessionDecoder::None)
+    }
+
+    /// A panic costs the session.
+    fn caught(&mut self, session: u64, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
             tracing::error!(camera = %self.record.name(), "panic in the decode thread, starting the camera again");
-            self.give_up(unit.session);
+            self.give_up(session);
+            self.record.count_panic();
         }
     }
 
-    fn decode(&mut self, unit: &AccessUnit) {
+    /// Nothing has come for a while.
+    fn handle_pause(&mut self) {
+        let now = Instant::now();
+        if !self.record.is_wanted(now) {
+            // Its session is over on purpose: a decoder's memory is worth more than its state.
+            self.decoder = SessionDecoder::None;
+            self.group.clear();
+            self.newest = None;
+        } else if !self.group.is_empty() && matches!(self.record.demand(now), Demand::Pictures(_)) {
+            self.catch_up();
+            self.report_newest();
+        }
+    }
+
+    fn handle(&mut self, unit: AccessUnit) {
+        let at = Moment::now();
+        match self.repeats.handle(&unit) {
+            Repeat::New => {}
+            repeat => return self.record.repeated(unit.session, at, repeat == Repeat::Static),
+        }
+        match self.record.demand(at.mono) {
+            Demand::Pictures(_) => {
+                self.catch_up();
+                self.decode_now(&unit);
+            }
+            // What a camera sends, and that it can be decoded, is to be known in any case.
+            _ if !self.has_given_a_picture(unit.session) => {
+                self.catch_up();
+                self.decode_now(&unit);
+            }
+            Demand::KeyFrames if unit.key && self.is_time_for_a_key_frame(at.mono) => {
+                self.group.clear();
+                self.decode_now(&unit);
+            }
+            demand => {
+                let session = unit.session;
+                self.group.keep(unit);
+                self.record.passed_over(session, at);
+                self.follow(demand);
+            }
+        }
+    }
+
+    fn is_time_for_a_key_frame(&self, now: Instant) -> bool {
+        self.last_key_frame.is_none_or(|last| now.saturating_duration_since(last) >= KEY_FRAME_EVERY)
+    }
+
+    fn has_given_a_picture(&self, session: u64) -> bool {
+        matches!(&self.decoder, SessionDecoder::Open { session: open, has_given_a_picture: true, .. } if *open == session)
+    }
+
+    /// Decodes what must not be kept any longer. Its pictures are newer than the one on the tile.
+    fn follow(&mut self, demand: Demand) {
+        let cost = (demand == Demand::KeyFrames).then_some(self.cost);
+        while self.group.is_too_long(cost) {
+            let Some(unit) = self.group.take_oldest() else { break };
+            self.decode(&unit, true);
+        }
+        self.report_newest();
+    }
+
+    /// Decodes everything that was kept, for its newest picture alone.
+    fn catch_up(&mut self) {
+        while let Some(unit) = self.group.take_oldest() {
+            self.decode(&unit, true);
+        }
+    }
+
+    /// Decodes an access unit that has just come.
+    fn decode_now(&mut self, unit: &AccessUnit) {
+        if unit.key {
+            self.last_key_frame = Some(Instant::now());
+        }
+        self.decode(unit, false);
+        if self.backlog == 0 {
+            self.report_newest();
+        }
+    }
+
+    fn decode(&mut self, unit: &AccessUnit, was_passed_over: bool) {
         let began = Instant::now();
         self.open_for(unit);
-        let SessionDecoder::Open { decoder, .. } = &mut self.decoder else { return };
-        let Decoded { frames, errors } = decoder.decode(&unit.data, unit.captured, &mut self.next_sequence);
+        let SessionDecoder::Open { decoder, has_given_a_picture, .. } = &mut self.decoder else { return };
+        let mut next = self.record.next_sequence();
+        let Decoded { frames, errors, refused } = decoder.decode(&unit.data, unit.captured, &mut next);
+        self.record.used_sequences_below(next);
         let took = began.elapsed();
-        (0..errors).for_each(|_| self.record.count_decode_error());
-        for frame in frames {
-            self.record.decoded(unit.session, Moment::now(), frame, took);
+        if let Some(refused) = refused {
+            self.record.refused(unit.session, dropped(&refused), &refused.to_string());
+            return;
         }
+        self.cost = if self.cost.is_zero() { took } else { (self.cost * 7 + took) / 8 };
+        *has_given_a_picture |= !frames.is_empty();
+        let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+        // In output order: the last one is the newest, and what it replaces here only a wall that looks back shows.
+        for frame in frames {
+            if let Some(overtaken) = self.newest.replace(frame) {
+                self.record.overtaken(Instant::now(), &overtaken);
+            }
+        }
+        let output = Output { frames: count, errors, took, was_passed_over };
+        self.record.decoded(unit.session, Moment::now(), output);
+    }
+
+    fn report_newest(&mut self) {
+        let Some(newest) = self.newest.take() else { return };
+        let session = self.decoder.session().unwrap_or_default();
+        self.record.published(session, Moment::now(), newest, !self.group.is_empty());
     }
 
     /// A new session gets a new decoder: its codec, its parameter sets and its timeline may all be other ones.
     fn open_for(&mut self, unit: &AccessUnit) {
-        let known = match &self.decoder {
-            SessionDecoder::None => None,
-            SessionDecoder::Open { session, .. } | SessionDecoder::Broken { session } => Some(*session),
-        };
-        if known == Some(unit.session) {
+        if self.decoder.session() == Some(unit.session) {
             return;
         }
         // The old decoder's memory goes before the new one's comes.
         self.decoder = SessionDecoder::None;
         match (self.open)(unit.codec) {
-            Ok(decoder) => self.decoder = SessionDecoder::Open { session: unit.session, decoder },
+            Ok(decoder) => {
+                self.decoder = SessionDecoder::Open {
+                    session: unit.session,
+                    decoder: Box::new(decoder),
+                    has_given_a_picture: false,
+                };
+            }
             Err(error) => {
                 tracing::error!(camera = %self.record.name(), "{error}");
                 self.give_up(unit.session);
@@ -132,70 +298,20 @@ impl Worker {
     /// Makes the session end; the next one begins with a new decoder.
     fn give_up(&mut self, session: u64) {
         self.decoder = SessionDecoder::Broken { session };
+        self.group.clear();
+        self.newest = None;
         self.record.decoder_failed.notify_one();
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::queue::queue;
-    use futures::FutureExt;
-    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-    use std::time::Duration;
-
-    const KEY_FRAME: &[u8] = include_bytes!("../../tests/fixtures/small.h264");
-
-    fn unit(session: u64) -> AccessUnit {
-        AccessUnit {
-            session,
-            codec: Codec::H264,
-            data: KEY_FRAME.to_vec(),
-            key: true,
-            captured: Instant::now(),
+fn dropped(refused: &Refused) -> Dropped {
+    match refused {
+        Refused::TooLarge { .. } | Refused::TooManyBytes { .. } | Refused::TooManyParts { .. } => {
+            Dropped::TooLarge
         }
-    }
-
-    #[track_caller]
-    fn wait_until(what: &str, done: impl Fn() -> bool) {
-        let give_up = Instant::now() + Duration::from_secs(10);
-        while !done() {
-            assert!(Instant::now() < give_up, "{what}");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    fn panic_once(codec: Codec) -> Result<Decoder, OpenError> {
-        static CALLS: AtomicU32 = AtomicU32::new(0);
-        assert!(CALLS.fetch_add(1, SeqCst) > 0, "on purpose");
-        Decoder::open(codec)
-    }
-
-    #[test]
-    fn a_panic_ends_the_session_and_the_next_one_is_decoded_by_the_same_thread() {
-        let record = Record::for_tests();
-        let (mut feeder, units) = queue(record.clone());
-        let thread = DecodeThread::spawn_with(panic_once, units, record.clone()).unwrap();
-        let stats = || record.stats(Instant::now(), Duration::from_secs(10));
-        feeder.feed(unit(1));
-        wait_until("the panic is counted", || stats().panics == 1);
-        wait_until("the session is told", || record.decoder_failed.notified().now_or_never().is_some());
-        feeder.feed(unit(1));
-        feeder.feed(unit(2));
-        wait_until("a picture", || stats().frames_decoded > 0);
-        assert_eq!(stats().panics, 1);
-        drop(thread);
-    }
-
-    #[test]
-    fn dropping_the_owner_joins_the_thread_though_the_session_still_holds_its_end() {
-        let record = Record::for_tests();
-        let (mut feeder, units) = queue(record.clone());
-        let thread = DecodeThread::spawn(units, record.clone()).unwrap();
-        feeder.feed(unit(1));
-        drop(thread);
-        assert_eq!(Arc::strong_count(&record), 2, "the thread's own reference is gone");
-        feeder.feed(unit(1));
+        Refused::OverBudget { .. } => Dropped::TooExpensive,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use retina::Error;
-
 use crate::decode::MAX_PIXELS;
+use crate::gate::{Broken, MAX_BODY, TooLarge};
 
 /// Why a session ended or could not begin.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -33,6 +32,10 @@ pub(crate) enum Failure {
     LoginNeeded,
     #[error("the camera asks for a login in a way that is not supported (401)")]
     LoginNotUnderstood,
+    #[error("the camera asks for the login again and again (401)")]
+    LoginEndless,
+    #[error("the camera leads to {address}, which asks for a login; yours is sent to the camera itself only")]
+    LoginWithheld { address: String },
     #[error("access denied by the camera (403)")]
     Denied,
     #[error("no such stream on the camera (404)")]
@@ -41,7 +44,19 @@ pub(crate) enum Failure {
     Status { step: Step, status: u16 },
     #[error("unreadable answer to {step}")]
     BadAnswer { step: Step },
-    #[error("no H.264 or H.265 video in the stream (found {found})")]
+    #[error("the camera leads to another address more than {times} times")]
+    RedirectedTooOften { times: u32 },
+    #[error("the camera leads to an address that is none")]
+    RedirectedNowhere,
+    #[error("the camera asks to be connected to again")]
+    SentAway,
+    #[error("the camera sent a message that is too large ({})", oversize(.problem))]
+    MessageTooLarge { problem: TooLarge },
+    #[error("the camera sent a picture of more than 8 MiB")]
+    PictureTooLarge,
+    #[error("too many packets lost over UDP, going on over TCP")]
+    LossyUdp,
+    #[error("no H.264, H.265 or JPEG video in the stream (found {found})")]
     NoVideo { found: String },
     #[error("picture of {width}x{height} is larger than {} megapixels", MAX_PIXELS >> 20)]
     TooLarge { width: u32, height: u32 },
@@ -79,56 +94,31 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// What is known about the camera when a request fails.
-#[derive(Debug, Clone)]
-pub(crate) struct Context<'a> {
-    /// Host and port, for showing.
-    pub(crate) address: &'a str,
-    /// We have a user name.
-    pub(crate) has_login: bool,
-    /// The camera delivered pictures with this login before.
-    pub(crate) login_has_worked: bool,
-}
-
 impl Failure {
     /// Cameras lock an account after a few wrong passwords: trying again soon would keep its owner out, too.
     pub(crate) fn is_refused_login(&self) -> bool {
-        matches!(self, Self::WrongLogin | Self::LoginNeeded | Self::LoginNotUnderstood | Self::Denied)
+        matches!(
+            self,
+            Self::WrongLogin
+                | Self::LoginNeeded
+                | Self::LoginNotUnderstood
+                | Self::LoginEndless
+                | Self::LoginWithheld { .. }
+                | Self::Denied
+        )
     }
 
-    pub(crate) fn of_request(step: Step, error: &Error, context: &Context<'_>) -> Self {
-        match (error.status_code(), step) {
-            // 401 to a later request, from a camera that knows us: its nonce is stale, not our password.
-            (Some(401), Step::Setup | Step::Play) if context.login_has_worked => {
-                Self::Status { step, status: 401 }
-            }
-            (Some(401), _) if !context.has_login => Self::LoginNeeded,
-            (Some(401), _) if says(error, "WWW-Authenticate header") => Self::LoginNotUnderstood,
-            (Some(401), _) => Self::WrongLogin,
-            (Some(403), _) => Self::Denied,
-            (Some(404), _) => Self::NoSuchStream,
-            (Some(200..300), _) => Self::BadAnswer { step },
-            (Some(status), _) => Self::Status { step, status },
-            (None, _) => match Kind::of(error) {
-                Kind::Connect(problem) => Self::of_connect(problem, context.address),
-                Kind::Framing if step == Step::Describe => Self::NotRtsp,
-                Kind::Framing => Self::Broken,
-                Kind::Closed => Self::Closed,
-                Kind::Io => Self::Lost,
-                Kind::Packet | Kind::Other => Self::BadAnswer { step },
-            },
-        }
+    /// The next session will be another one, so nothing is gained by waiting for it.
+    pub(crate) fn is_changeover(&self) -> bool {
+        matches!(self, Self::LossyUdp)
     }
 
-    pub(crate) fn of_stream(error: &Error) -> Self {
-        match Kind::of(error) {
-            Kind::Closed => Self::Closed,
-            Kind::Connect(_) | Kind::Io => Self::Lost,
-            Kind::Framing | Kind::Packet | Kind::Other => Self::Broken,
-        }
+    /// More was sent than anything a camera needs.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        matches!(self, Self::MessageTooLarge { .. } | Self::PictureTooLarge)
     }
 
-    fn of_connect(problem: ErrorKind, address: &str) -> Self {
+    pub(crate) fn of_connect(problem: ErrorKind, address: &str) -> Self {
         let address = address.to_owned();
         match problem {
             ErrorKind::ConnectionRefused => Self::Refused { address },
@@ -138,56 +128,21 @@ impl Failure {
     }
 }
 
-/// What kind of error `retina` met. It offers the status code only; the rest can be told by the first words of its
-/// text, which are fixed for each kind (retina 0.4.21, `src/error.rs`). So the workspace's Cargo.toml allows that version
-/// only, and `tests/rtsp.rs` provokes each kind and checks what is said of it: changed words fail there. Not provoked are
-/// errors of writing and of UDP sockets; if their words changed, "connection lost" would become "broken data".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Connect(ErrorKind),
-    Framing,
-    /// The peer ended the connection.
-    Closed,
-    Io,
-    /// One RTP or RTCP packet; the connection itself is well.
-    Packet,
-    Other,
-}
-
-impl Kind {
-    fn of(error: &Error) -> Self {
-        let text = error.to_string();
-        let starts = |words: &str| text.starts_with(words);
-        if starts("Unable to connect to RTSP server:") {
-            Self::Connect(connect_problem(&text))
-        } else if starts("RTSP framing error:") && text.contains("Incomplete RTSP message at EOF") {
-            Self::Closed
-        } else if starts("RTSP framing error:") {
-            Self::Framing
-        } else if starts("Error reading from RTSP peer:") {
-            let closed = text.contains("EOF while expecting") || text.contains("(os error 104)");
-            if closed { Self::Closed } else { Self::Io }
-        } else if starts("Error writing to RTSP peer:") || starts("Error receiving UDP packet:") {
-            Self::Io
-        } else if text.contains("\npkt: ") {
-            Self::Packet
-        } else {
-            Self::Other
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::NotRtsp => Self::NotRtsp,
+            Broken::Junk => Self::Broken,
+            Broken::TooLarge(problem) => Self::MessageTooLarge { problem },
         }
     }
 }
 
-/// Whether the session can go on after this error: it concerned one packet, and the next one may be well.
-pub(crate) fn concerns_one_packet(error: &Error) -> bool {
-    Kind::of(error) == Kind::Packet
-}
-
-fn says(error: &Error, words: &str) -> bool {
-    error.to_string().contains(words)
-}
-
-/// The I/O error is inside the text as `… (os error 111)`.
-fn connect_problem(text: &str) -> ErrorKind {
-    let number = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
-    number.map_or(ErrorKind::Other, |number: i32| std::io::Error::from_raw_os_error(number).kind())
+fn oversize(problem: &TooLarge) -> String {
+    match problem {
+        TooLarge::Head => "more than 64 KiB without an end".into(),
+        TooLarge::Headers => "more than 256 lines".into(),
+        TooLarge::Line => "a line of more than 8 KiB".into(),
+        TooLarge::Body { found } => format!("{found} bytes, at most {MAX_BODY} are read"),
+    }
 }

@@ -1,66 +1,74 @@
-//! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264 or H.265 stream, PLAY, and then
+//! One RTSP session (RFC 2326), by `retina`: DESCRIBE, SETUP of the first H.264, H.265 or JPEG stream, PLAY, and then
 //! access units until something ends it. Choices that look lax are for cameras that would fail otherwise.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
 use retina::client::{
-    Credentials, Demuxed, Described, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions,
-    Session, SessionGroup, SessionIdPolicy, SessionOptions, SetupOptions, TcpTransportOptions,
-    Transport as RetinaTransport, UdpTransportOptions, UnknownRtcpSsrcPolicy,
+    Demuxed, Described, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions, Session,
+    SessionOptions, SetupOptions, TeardownPolicy, UnassignedChannelDataPolicy, UnknownRtcpSsrcPolicy,
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
+use retina::rtcp::ReceivedCompoundPacket;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use super::Source;
-use super::failure::{Context, Failure, Step, concerns_one_packet};
+use super::failure::{Failure, Step};
 use super::watchdog::Watchdog;
+use crate::align::clock::{SenderReport, SourceClock};
 use crate::camera::{CameraConfig, Transport};
 use crate::decode::MAX_PIXELS;
+use crate::gate::Gate;
 use crate::queue::{AccessUnit, Codec, Feeder};
 use crate::record::Record;
+use crate::tile::Moment;
 
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// `retina` connects and sends DESCRIBE in one go.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
-const SETUP_TIMEOUT: Duration = Duration::from_secs(5);
-const PLAY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long stopping waits for the answer to TEARDOWN.
-const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The gate has a limit for every answer; this is for cameras that need many of them.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long stopping waits for the answer to TEARDOWN. The gate itself gives up a little earlier.
+const TEARDOWN_TIMEOUT: Duration = Duration::from_millis(1_200);
 /// The last session's TEARDOWN had the whole backoff to finish; it may have this much more.
 const STALE_TEARDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// Cameras put marks in the wrong place and packets after the last one of a picture
 /// (<https://github.com/scottlamb/retina/issues/13>), so a packet that makes no sense is skipped. So many in a row are no
 /// noise any more, but a broken connection (<https://github.com/scottlamb/retina/issues/17>).
 const MAX_BAD_PACKETS_IN_A_ROW: u32 = 50;
+const VIDEO_CLOCK_RATE: NonZeroU32 = NonZeroU32::new(90_000).expect("not zero");
 
 /// One camera behind RTSP, through all its sessions.
 pub(crate) struct RtspSource {
     config: CameraConfig,
     record: Arc<Record>,
     feeder: Feeder,
-    /// One per camera: it knows the sessions whose TEARDOWN is not answered yet. Old live555 servers send the packets
-    /// of such a session into the next connection (<https://github.com/scottlamb/retina/issues/17>,
-    /// <https://github.com/scottlamb/moonfire-nvr/issues/184>).
-    group: Arc<SessionGroup>,
     watchdog: Watchdog,
+    /// How packets are asked for: as configured, until too many are lost over UDP.
+    transport: Transport,
+    /// What is left of the last session: its TEARDOWN. There is never another connection beside it.
+    relay: Option<JoinHandle<()>>,
 }
 
 /// What SETUP is done for.
 struct Video {
     stream: usize,
     codec: Codec,
+    /// Ticks of its RTP time in a second.
+    clock_rate: NonZeroU32,
 }
 
 impl Source for RtspSource {
     /// Connects and delivers access units. Dropping the future sends TEARDOWN.
     async fn run_once(&mut self, session: u64) -> Failure {
-        let _ = timeout(STALE_TEARDOWN_TIMEOUT, self.group.await_teardown()).await;
+        self.end_relay(STALE_TEARDOWN_TIMEOUT).await;
         let failure = match self.open().await {
-            Ok((demuxed, video)) => self.deliver(demuxed, video, session).await,
+            Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
         };
+        if failure == Failure::LossyUdp {
+            self.transport = Transport::Tcp;
+        }
         self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
         failure
     }
@@ -68,72 +76,65 @@ impl Source for RtspSource {
 
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
-        let group = Arc::new(SessionGroup::default().named(config.name.clone()));
         let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
-        Self { config, record, feeder, group, watchdog }
+        let transport = config.transport;
+        Self { config, record, feeder, watchdog, transport, relay: None }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
-    pub(crate) async fn torn_down(&self) {
-        let _ = timeout(TEARDOWN_TIMEOUT, self.group.await_teardown()).await;
+    pub(crate) async fn torn_down(&mut self) {
+        self.end_relay(TEARDOWN_TIMEOUT).await;
+    }
+
+    async fn end_relay(&mut self, limit: Duration) {
+        let Some(relay) = &mut self.relay else { return };
+        match timeout(limit, &mut *relay).await {
+            Ok(Err(error)) if error.is_panic() => {
+                self.record.count_panic();
+                tracing::error!(camera = %self.config.name, "panic in the connection to the camera");
+            }
+            Ok(_) => {}
+            Err(_) => relay.abort(),
+        }
+        self.relay = None;
     }
 
     /// Everything up to PLAY.
-    async fn open(&self) -> Result<(Demuxed, Video), Failure> {
-        let address = self.resolve().await?;
-        let silent = |after| Failure::NoAnswer { address: address.clone(), after };
-        let context = Context {
-            address: &address,
-            has_login: self.config.source.login().is_some(),
-            login_has_worked: self.record.has_decoded(),
-        };
+    async fn open(&mut self) -> Result<(Gate, Demuxed, Video), Failure> {
+        let mut gate = Gate::open(&self.config, self.transport, self.record.clone()).await?;
+        self.relay = gate.take_relay();
+        let opened = timeout(OPENING_TIMEOUT, self.play(&gate)).await;
+        let source = &self.config.source;
+        let address = || format!("{}:{}", source.host(), source.port());
+        let (demuxed, video) =
+            opened.map_err(|_| Failure::NoAnswer { address: address(), after: OPENING_TIMEOUT })??;
+        Ok((gate, demuxed, video))
+    }
+
+    /// DESCRIBE, SETUP and PLAY.
+    async fn play(&self, gate: &Gate) -> Result<(Demuxed, Video), Failure> {
         let failed = |step, error: retina::Error| {
             // One line: the rest are addresses and dumps of what the camera sent.
             let detail = error.to_string();
             let detail = self.config.source.scrub(detail.lines().next().unwrap_or_default());
             tracing::debug!(camera = %self.config.name, %step, "{detail}");
-            Failure::of_request(step, &error, &context)
+            gate.failure().unwrap_or(Failure::BadAnswer { step })
         };
-
-        let describe = Session::describe(self.config.source.request_url().clone(), self.session_options());
-        let mut session = timeout(DESCRIBE_TIMEOUT, describe)
-            .await
-            .map_err(|_| silent(DESCRIBE_TIMEOUT))?
-            .map_err(|error| failed(Step::Describe, error))?;
-
+        let describe = Session::describe(gate.url().clone(), session_options());
+        let mut session = describe.await.map_err(|error| failed(Step::Describe, error))?;
         let video = pick_video(&session)?;
         self.record.found_video(video.codec);
-        timeout(SETUP_TIMEOUT, session.setup(video.stream, self.setup_options()))
-            .await
-            .map_err(|_| silent(SETUP_TIMEOUT))?
-            .map_err(|error| failed(Step::Setup, error))?;
-
-        let session = timeout(PLAY_TIMEOUT, session.play(play_options()))
-            .await
-            .map_err(|_| silent(PLAY_TIMEOUT))?
-            .map_err(|error| failed(Step::Play, error))?;
+        // Annex B with parameter sets before every key frame, whether they come in-band only
+        // (https://github.com/bluenviron/gortsplib/issues/88) or in the SDP only
+        // (https://github.com/meetecho/janus-gateway/issues/849).
+        let options = SetupOptions::default().frame_format(FrameFormat::SIMPLE);
+        session.setup(video.stream, options).await.map_err(|error| failed(Step::Setup, error))?;
+        let session = session.play(play_options()).await.map_err(|error| failed(Step::Play, error))?;
         let demuxed = session.demuxed().map_err(|error| failed(Step::Describe, error))?;
         Ok((demuxed, video))
     }
 
-    /// Looks the host up by itself, so that a name server that does not answer has its own limit and its own words.
-    /// Returns what is connected to, for showing.
-    async fn resolve(&self) -> Result<String, Failure> {
-        let source = &self.config.source;
-        let host = source.host().into_owned();
-        let lookup = tokio::net::lookup_host((host.as_str(), source.port()));
-        let mut addresses = timeout(RESOLVE_TIMEOUT, lookup)
-            .await
-            .map_err(|_| Failure::NameServerSilent { host: host.clone(), after: RESOLVE_TIMEOUT })?
-            .map_err(|error| match error.to_string().contains("Temporary failure") {
-                true => Failure::NameServerFailed { host: host.clone() },
-                false => Failure::NoSuchHost { host: host.clone() },
-            })?;
-        let address = addresses.next().ok_or_else(|| Failure::NoSuchHost { host: host.clone() })?;
-        Ok(address.to_string())
-    }
-
-    async fn deliver(&mut self, mut demuxed: Demuxed, video: Video, session: u64) -> Failure {
+    async fn deliver(&mut self, gate: &Gate, mut demuxed: Demuxed, video: Video, session: u64) -> Failure {
         self.record.progressed("waiting for the first picture");
         // A permit left over from an earlier session is not about this one.
         let _ = futures::FutureExt::now_or_never(self.record.decoder_failed.notified());
@@ -141,6 +142,8 @@ impl RtspSource {
         let mut last_received = None;
         let mut bad_packets = 0;
         let mut wants_parameters = true;
+        let mut clock = SourceClock::new(video.clock_rate);
+        let mut clock_known = None;
         let silence = sleep_until((playing_since + self.watchdog.silence()).into());
         tokio::pin!(silence);
         loop {
@@ -164,47 +167,45 @@ impl RtspSource {
                 Some(Ok(CodecItem::VideoFrame(frame))) => {
                     bad_packets = 0;
                     last_received = Some(now());
-                    let unit = match access_unit(frame, &demuxed, &video, session, &mut wants_parameters) {
-                        Ok(unit) => unit,
+                    let captured = captured(&frame, &mut clock);
+                    if clock_known.replace(clock.basis()) != Some(clock.basis()) {
+                        self.record.clock_is(clock.basis());
+                    }
+                    let unit = match access_unit(
+                        frame,
+                        captured,
+                        &demuxed,
+                        &video,
+                        session,
+                        &mut wants_parameters,
+                    ) {
+                        Ok(unit) => with_parameter_sets(unit, gate),
                         Err(failure) => return failure,
                     };
                     self.record.received(now(), unit.data.len());
                     self.feeder.feed(unit);
                 }
+                Some(Ok(CodecItem::Rtcp(packet))) if packet.stream_id() == video.stream => {
+                    handle_reports(&packet, &mut clock);
+                }
                 Some(Ok(_)) => {}
-                Some(Err(error)) if concerns_one_packet(&error) && bad_packets < MAX_BAD_PACKETS_IN_A_ROW => {
+                // What ends a session is noticed by the gate first, so an error that it does not know of concerns one
+                // packet, and the next one may be well.
+                Some(Err(_)) if gate.failure().is_none() && bad_packets < MAX_BAD_PACKETS_IN_A_ROW => {
                     bad_packets += 1;
                     self.record.count_decode_error();
                 }
-                Some(Err(error)) => return Failure::of_stream(&error),
-                None => return Failure::Closed,
+                Some(Err(_)) | None => return gate.failure().unwrap_or(Failure::Broken),
             }
         }
     }
+}
 
-    fn session_options(&self) -> SessionOptions {
-        let credentials = self
-            .config
-            .source
-            .login()
-            .map(|login| Credentials { username: login.user.clone(), password: login.password.clone() });
-        SessionOptions::default()
-            .creds(credentials)
-            .session_group(self.group.clone())
-            .session_id(SessionIdPolicy::UseFirst)
-            .user_agent(concat!("Wallcast/", env!("CARGO_PKG_VERSION")).to_owned())
-    }
-
-    fn setup_options(&self) -> SetupOptions {
-        let transport = match self.config.transport {
-            Transport::Tcp => RetinaTransport::Tcp(TcpTransportOptions::default()),
-            Transport::Udp => RetinaTransport::Udp(UdpTransportOptions::default()),
-        };
-        // Annex B with parameter sets before every key frame, whether they come in-band only
-        // (https://github.com/bluenviron/gortsplib/issues/88) or in the SDP only
-        // (https://github.com/meetecho/janus-gateway/issues/849).
-        SetupOptions::default().transport(transport).frame_format(FrameFormat::SIMPLE)
-    }
+/// The gate logs in, tears down, and passes on nothing that is not of the stream.
+fn session_options() -> SessionOptions {
+    SessionOptions::default()
+        .teardown(TeardownPolicy::Never)
+        .unassigned_channel_data(UnassignedChannelDataPolicy::Ignore)
 }
 
 /// Camera clocks run backwards at times (<https://github.com/scottlamb/retina/issues/64>). None drives anything here, so
@@ -222,9 +223,12 @@ fn pick_video(session: &Session<Described>) -> Result<Video, Failure> {
         let codec = match (description.media(), description.encoding_name()) {
             ("video", "h264") => Codec::H264,
             ("video", "h265") => Codec::H265,
+            ("video", "jpeg") => Codec::Jpeg,
             _ => return None,
         };
-        Some(Video { stream, codec })
+        // 90,000 for every video payload format there is; `retina` refuses 0.
+        let clock_rate = NonZeroU32::new(description.clock_rate_hz()).unwrap_or(VIDEO_CLOCK_RATE);
+        Some(Video { stream, codec, clock_rate })
     });
     video.ok_or_else(|| {
         // The names come from the camera: short and plain, or not at all.
@@ -241,13 +245,13 @@ fn pick_video(session: &Session<Described>) -> Result<Video, Failure> {
 /// refresh) would never be decoded.
 fn access_unit(
     frame: VideoFrame,
+    captured: Instant,
     demuxed: &Demuxed,
     video: &Video,
     session: u64,
     wants_parameters: &mut bool,
 ) -> Result<AccessUnit, Failure> {
     let key = frame.is_random_access_point();
-    let captured = frame.start_ctx().received();
     let new_parameters = frame.has_new_parameters();
     let mut data = frame.into_data();
     if key || new_parameters || *wants_parameters {
@@ -264,6 +268,30 @@ fn access_unit(
         }
     }
     Ok(AccessUnit { session, codec: video.codec, data, key, captured })
+}
+
+/// Puts what `retina` has no room for before a key frame: more parameter sets than one of each kind.
+fn with_parameter_sets(mut unit: AccessUnit, gate: &Gate) -> AccessUnit {
+    if let Some(sets) = gate.parameter_sets().filter(|_| unit.key) {
+        unit.data.splice(0..0, sets.iter().copied());
+    }
+    unit
+}
+
+/// When its picture was taken. A picture arrives with its first packet.
+fn captured(frame: &VideoFrame, clock: &mut SourceClock) -> Instant {
+    let mono = frame.start_ctx().received();
+    let now = SystemTime::now();
+    let arrived = Moment { mono, wall: now.checked_sub(mono.elapsed()).unwrap_or(now) };
+    // `retina` unwraps RTP time; the clock has its own idea of jumps.
+    clock.handle_picture(frame.timestamp().timestamp() as u32, arrived)
+}
+
+fn handle_reports(packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
+    for report in packet.pkts().filter_map(|packet| packet.as_sender_report().ok().flatten()) {
+        let report = SenderReport { ntp: report.ntp_timestamp().0, rtp: report.rtp_timestamp() };
+        clock.handle_report(report, packet.ctx().received());
+    }
 }
 
 /// The runtime's clock, which tests can turn.

@@ -1,6 +1,6 @@
 //! `cameras`: names and where their pictures come from.
 
-use wallcast_ingest::{SourceUrl, SourceUrlError, Transport};
+use wallcast_ingest::{Hardware, SourceUrl, SourceUrlError, Transport};
 
 use super::fields::{Field, Findings};
 use super::problem::shown;
@@ -8,6 +8,7 @@ use super::yaml::At;
 use super::{CameraEntry, scalars};
 
 const EXAMPLE: &str = "yard: rtsp://192.168.8.102/main";
+const KEYS: [&str; 5] = ["source", "substream", "transport", "hwaccel", "on_demand"];
 const EXPECTED_URL: &str = "a URL, such as rtsp://192.168.8.102/main";
 
 /// The cameras in the order of the file, and every name with its place: names of broken cameras too, so that a tile
@@ -42,14 +43,13 @@ pub(super) fn read(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cam
 fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<CameraEntry> {
     let name = name.to_owned();
     if field.is_text() {
-        let source = source(field, findings)?;
-        return Some(CameraEntry { name, source, transport: Transport::default(), substream: None });
+        return Some(CameraEntry::new(name, source(field, findings)?));
     }
     if field.is_nothing() {
         findings.problem(field, "nothing", format!("{EXPECTED_URL}, or a mapping with `source`"));
         return None;
     }
-    let fields = findings.mapping(field, &["source", "substream", "transport"])?;
+    let fields = findings.mapping(field, &KEYS)?;
     let source = match fields.get("source") {
         Some(field) => self::source(&field, findings),
         None => {
@@ -57,18 +57,37 @@ fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<
             None
         }
     };
-    let substream = match fields.get("substream") {
-        Some(field) => {
-            findings.warning(&field, "read, not used yet: the main stream is shown at every size");
-            self::source(&field, findings).map(Some)
-        }
-        None => Some(None),
-    };
-    let transport = match fields.get("transport") {
-        Some(field) => findings.parsed(&field, "tcp or udp", transport),
-        None => Some(Transport::default()),
-    };
-    Some(CameraEntry { name, source: source?, transport: transport?, substream: substream? })
+    let substream =
+        fields.get("substream").map_or(Some(None), |field| self::source(&field, findings).map(Some));
+    let transport = fields
+        .get("transport")
+        .map_or(Some(Transport::default()), |field| findings.parsed(&field, "tcp or udp", self::transport));
+    let hwaccel = fields.get("hwaccel").map_or(Some(Hardware::default()), |field| {
+        findings.parsed(&field, "none, auto, vaapi, cuda, rkmpp or v4l2m2m", self::hwaccel)
+    });
+    let on_demand = fields
+        .get("on_demand")
+        .map_or(Some(false), |field| findings.parsed(&field, "true or false", scalars::yes_or_no));
+    Some(CameraEntry {
+        name,
+        source: source?,
+        substream: substream?,
+        transport: transport?,
+        hwaccel: hwaccel?,
+        on_demand: on_demand?,
+    })
+}
+
+fn hwaccel(text: &str) -> Option<Hardware> {
+    Some(match text {
+        "none" => Hardware::None,
+        "auto" => Hardware::Auto,
+        "vaapi" => Hardware::Vaapi,
+        "cuda" => Hardware::Cuda,
+        "rkmpp" => Hardware::Rkmpp,
+        "v4l2m2m" => Hardware::V4l2m2m,
+        _ => return None,
+    })
 }
 
 /// `tcp` or `udp`.
@@ -87,7 +106,7 @@ fn source(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SourceUrl> {
 
 /// A source from a file or from the command line. `text` may carry a password and is not shown.
 pub(super) fn parse_source(text: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SourceUrl> {
-    const LATER: &str = "rtsp (others come later)";
+    const LATER: &str = "rtsp or rtsps (others come later)";
     if let Some(scheme) = ["push", "v4l2"]
         .into_iter()
         .find(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with(':')))

@@ -22,6 +22,11 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
     }
 }
 
+/// `true` or `false`.
+pub(super) fn yes_or_no(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
 /// A plain decimal number.
 pub(super) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {

@@ -42,12 +42,9 @@ impl Config {
             let (name, field) = (format!("cam{}", i + 1), Field::outside(&format!("URL {}", i + 1)));
             let source = source(url, &field, &mut findings);
             cameras.names.push((name.clone(), At::default()));
-            cameras.good.extend(source.map(|source| CameraEntry {
-                name,
-                source,
-                transport,
-                substream: None,
-            }));
+            cameras
+                .good
+                .extend(source.map(|source| CameraEntry { transport, ..CameraEntry::new(name, source) }));
         }
         let server = server::read(None, flags, &mut findings);
         let wall = walls::default(preset, fit, &Field::outside("URLs"), &cameras, &mut findings);

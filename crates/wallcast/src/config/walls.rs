@@ -9,7 +9,8 @@ use super::fields::{Field, Fields, Findings};
 use super::problem::{nearest, one_of, shown};
 use super::{Encoder, Preset, WallEntry, scalars};
 
-const KEYS: [&str; 8] = ["size", "fps", "bitrate", "encoder", "black_after", "layout", "tiles", "fit"];
+const KEYS: [&str; 9] =
+    ["size", "fps", "bitrate", "encoder", "black_after", "align", "layout", "tiles", "fit"];
 const EXAMPLE: &str = "wall: { layout: grid }";
 /// The wall that exists when the configuration names none.
 const DEFAULT_NAME: &str = "wall";
@@ -69,6 +70,7 @@ pub(super) fn default(
         bitrate: Bitrate::DEFAULT,
         encoder: Encoder::OpenH264,
         black_after: BLACK_AFTER,
+        align: None,
         layout,
         tiles,
     })
@@ -92,6 +94,7 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
     });
     let black_after =
         or_default(fields.get("black_after"), BLACK_AFTER, |field| black_after(field, findings));
+    let align = fields.get("align").map_or(Some(None), |field| align(&field, findings).map(Some));
     let fit = fields.get("fit").map_or(Some(None), |field| fit(&field, findings).map(Some));
     let canvas = size.unwrap_or(CanvasSize::FULL_HD);
     let arranged = match fields.get("layout") {
@@ -131,6 +134,7 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
         bitrate: bitrate?,
         encoder: encoder?,
         black_after: black_after?,
+        align: align?,
         layout,
         tiles,
     })
@@ -180,6 +184,14 @@ fn black_after(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duratio
     // Shorter than a camera's usual hiccup, tiles would flicker; longer than an hour is a frozen picture.
     let sensible = Duration::from_secs(1)..=Duration::from_secs(3600);
     findings.parsed(field, "a time from 1s to 60m, such as 10s, 2500ms or 2m", |text| {
+        scalars::duration(text).filter(|time| sensible.contains(time))
+    })
+}
+
+fn align(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
+    // Less than a frame is nothing to choose among; two seconds are all that is kept of a camera.
+    let sensible = Duration::from_millis(40)..=Duration::from_secs(2);
+    findings.parsed(field, "a time from 40ms to 2s, such as 200ms", |text| {
         scalars::duration(text).filter(|time| sensible.contains(time))
     })
 }

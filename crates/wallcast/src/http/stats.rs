@@ -51,16 +51,30 @@ struct CameraStats {
     url: String,
     codec: Option<&'static str>,
     resolution: Option<String>,
+    stream: Option<&'static str>,
+    streams: BTreeMap<&'static str, Stream>,
     fps: f64,
     bitrate_bps: u64,
     frame_age_ms: Option<u64>,
     frames_decoded: u64,
+    frames_passed_over: u64,
+    frames_duplicate: u64,
     frames_overwritten: u64,
     decode_errors: u64,
     access_units_dropped: u64,
+    dropped: BTreeMap<&'static str, u64>,
     reconnects: u64,
     panics: u64,
     decode_ms: Percentiles,
+}
+
+#[derive(Serialize)]
+struct Stream {
+    url: String,
+    state: &'static str,
+    reason: Option<String>,
+    codec: Option<&'static str>,
+    resolution: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -157,18 +171,32 @@ fn camera_stats(camera: &wallcast_ingest::CameraView, now: Instant) -> CameraSta
         since: rfc3339(stats.since),
         url: stats.url,
         codec: stats.codec,
-        resolution: stats.resolution.map(|(width, height)| format!("{width}x{height}")),
+        resolution: stats.resolution.map(size),
+        stream: stats.stream,
+        streams: stats.streams.into_iter().map(|stream| (stream.name, stream_stats(stream))).collect(),
         fps: round(stats.fps, 10.0),
         bitrate_bps: stats.bitrate_bps,
         frame_age_ms: stats.frame_age.map(millis),
         frames_decoded: stats.frames_decoded,
+        frames_passed_over: stats.frames_passed_over,
+        frames_duplicate: stats.frames_duplicate,
         frames_overwritten: stats.frames_overwritten,
         decode_errors: stats.decode_errors,
         access_units_dropped: stats.access_units_dropped,
+        dropped: stats.dropped.into_iter().collect(),
         reconnects: stats.reconnects,
         panics: stats.panics,
         decode_ms: percentiles(stats.decode_ms.p50, stats.decode_ms.p99),
     }
+}
+
+fn stream_stats(stream: wallcast_ingest::StreamStats) -> Stream {
+    let wallcast_ingest::StreamStats { name: _, url, state, reason, codec, resolution } = stream;
+    Stream { url, state, reason, codec, resolution: resolution.map(size) }
+}
+
+fn size((width, height): (u32, u32)) -> String {
+    format!("{width}x{height}")
 }
 
 fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
@@ -194,7 +222,7 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
         })
         .collect();
     WallStats {
-        resolution: format!("{}x{}", stats.resolution.0, stats.resolution.1),
+        resolution: size(stats.resolution),
         fps: round(stats.fps, 10.0),
         target_fps: stats.target_fps,
         encoder: stats.encoder,

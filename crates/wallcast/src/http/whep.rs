@@ -49,6 +49,7 @@ pub(super) async fn create(
             return Problem::new(StatusCode::REQUEST_TIMEOUT, found, "an SDP offer").into_response();
         }
     };
+    wall.watched.wake();
     match shared.running.peers.answer(&wall.source, &offer, network(client.ip())).await {
         Ok(answer) => {
             let location = format!("/whep/{}/{}", path_segment(&name), answer.id);

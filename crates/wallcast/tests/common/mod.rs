@@ -15,9 +15,11 @@
 )]
 
 pub mod camera;
+pub mod clocks;
 pub mod http;
 pub mod mosaic;
 pub mod process;
+pub mod relay;
 pub mod rtsp_stub;
 pub mod simulated;
 pub mod viewer;

@@ -1,0 +1,112 @@
+//! Between `retina` and the camera stands the gate, in our own process. `retina` connects to it over loopback and sees a
+//! camera without fault: interleaved TCP, no login, one SSRC, sequence numbers without jumps, messages within limits, a
+//! session description without traps. The gate has the real connection, with everything that cameras get wrong.
+//!
+//! What is told apart here: [`wire`] cuts bytes into messages and packets, [`dialogue`] translates messages, [`rtp`] and
+//! [`reorder`] put packets right, all without I/O; [`relay`] has the sockets and the clock. What the gate finds wrong is
+//! a [`Failure`] that comes before whatever `retina` then says. Nothing here decodes.
+
+mod connect;
+mod dialogue;
+mod impairment;
+mod keepalive;
+mod login;
+mod message;
+mod relay;
+#[allow(dead_code, unused_imports, reason = "used as soon as the gate stands")]
+mod reorder;
+mod rtp;
+mod sdp;
+mod wire;
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, OnceLock};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+pub use impairment::Impairments;
+pub(crate) use impairment::{Counted, Impairment};
+pub(crate) use message::{MAX_BODY, TooLarge};
+pub(crate) use wire::Broken;
+
+use crate::camera::{CameraConfig, Transport};
+use crate::record::Record;
+use crate::session::failure::Failure;
+use relay::Relay;
+
+/// One session's way to the camera. Dropping it ends the session with TEARDOWN, which the task from
+/// [`Gate::take_relay`] still does.
+pub(crate) struct Gate {
+    url: Url,
+    told: Arc<Told>,
+    relay: Option<JoinHandle<()>>,
+    _stop: DropGuard,
+}
+
+/// What the relay tells, each at most once.
+#[derive(Default)]
+struct Told {
+    failure: OnceLock<Failure>,
+    parameter_sets: OnceLock<Vec<u8>>,
+}
+
+impl Gate {
+    /// Connects to the camera. Nothing is said to it before `retina` connects to [`Gate::url`].
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub(crate) async fn open(
+        config: &CameraConfig,
+        transport: Transport,
+        record: Arc<Record>,
+    ) -> Result<Self, Failure> {
+        let (connection, peer) = connect::connect(&config.source).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = listener.map_err(|error| {
+            tracing::error!(camera = %config.name, "no port on loopback for the session: {error}");
+            Failure::Internal
+        })?;
+        // Unguessable: whoever else on this machine finds the port gets nothing.
+        let url = format!("rtsp://{address}/{:032x}", rand::random::<u128>());
+        let url = Url::parse(&url).map_err(|_| Failure::Internal)?;
+
+        let told = Arc::new(Told::default());
+        let stop = CancellationToken::new();
+        let relay = Relay::new(
+            config,
+            transport,
+            connection,
+            peer,
+            url.to_string(),
+            record,
+            told.clone(),
+            stop.clone(),
+        );
+        let relay = tokio::spawn(relay.run(listener));
+        Ok(Self { url, told, relay: Some(relay), _stop: stop.drop_guard() })
+    }
+
+    /// Where `retina` finds the camera.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Why the session is over, if the gate knows. Set before `retina` notices anything.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.told.failure.get().cloned()
+    }
+
+    /// Annex B to put before each key frame: more parameter sets than `retina` holds.
+    pub(crate) fn parameter_sets(&self) -> Option<&[u8]> {
+        self.told.parameter_sets.get().map(Vec::as_slice)
+    }
+
+    /// The task that ends when the session has ended at the camera, too, or a second after this gate was dropped.
+    pub(crate) fn take_relay(&mut self) -> Option<JoinHandle<()>> {
+        self.relay.take()
+    }
+}

@@ -1,0 +1,381 @@
+//! The runner: one task that has the sockets of both sides and the clock, and moves bytes between them.
+//!
+//! | buffer | capacity | when full |
+//! | --- | --- | --- |
+//! | camera → gate | one message or packet, and one read of 32 KiB | cannot be: nothing is read before all is taken |
+//! | gate → `retina` | 256 KiB | the camera is not read, and TCP slows it down |
+//! | gate → camera | 64 KiB of answers | a camera that asks without reading gets no more answers |
+
+mod greeting;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::connect;
+use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
+use super::impairment::Impairment;
+use super::rtp::{AccessUnitBudget, Continuity, Dropped, Header, Verdict};
+use super::wire::{Item, Wire};
+use super::{Told, Transport};
+use crate::camera::CameraConfig;
+use crate::record::Record;
+use crate::session::failure::Failure;
+use greeting::{Greeted, greet};
+
+/// One read. A camera's burst is a key frame of some hundred kilobytes.
+const READ: usize = 32 * 1024;
+/// What may wait for `retina`.
+const MAX_WAITING: usize = 256 * 1024;
+/// How long `retina` may take for what was there when the camera closed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+type Connection = TcpStream;
+
+pub(super) struct Relay {
+    camera_name: String,
+    from_camera: ReadHalf<Connection>,
+    to_camera: WriteHalf<Connection>,
+    wire: Wire,
+    retina: Option<TcpStream>,
+    retina_wire: Wire,
+    to_retina: BytesMut,
+    gate_url: String,
+    dialogue: Dialogue,
+    stream: Option<Stream>,
+    record: Arc<Record>,
+    told: Arc<Told>,
+    stop: CancellationToken,
+}
+
+/// The packets of the session that plays.
+struct Stream {
+    continuity: Continuity,
+    budget: AccessUnitBudget,
+    /// What of the continuity's figures is in the record.
+    counted: (u64, u64),
+}
+
+/// What a wait ended with.
+enum Event {
+    Stop,
+    FromCamera(io::Result<usize>),
+    ToCamera(io::Result<usize>),
+    FromRetina(io::Result<usize>),
+    RetinaWritable,
+    Time,
+}
+
+/// The relay has nothing more to do.
+struct Ended;
+
+impl Relay {
+    #[allow(clippy::too_many_arguments, reason = "each is a part of the one session")]
+    pub(super) fn new(
+        config: &CameraConfig,
+        transport: Transport,
+        connection: Connection,
+        peer: String,
+        gate_url: String,
+        record: Arc<Record>,
+        told: Arc<Told>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (from_camera, to_camera) = tokio::io::split(connection);
+        Self {
+            camera_name: config.name.clone(),
+            from_camera,
+            to_camera,
+            wire: Wire::new(),
+            retina: None,
+            retina_wire: Wire::new(),
+            to_retina: BytesMut::new(),
+            dialogue: Dialogue::new(config.source.clone(), peer, transport, gate_url.clone()),
+            gate_url,
+            stream: None,
+            record,
+            told,
+            stop,
+        }
+    }
+
+    /// Waits for `retina`, and then relays until both sides are through.
+    pub(super) async fn run(mut self, listener: TcpListener) {
+        let stop = self.stop.clone();
+        let greeted = tokio::select! {
+            () = stop.cancelled() => return,
+            greeted = greet(listener, &self.gate_url) => greeted,
+        };
+        let Some(Greeted { retina, wire, request }) = greeted else { return };
+        self.retina = Some(retina);
+        self.retina_wire = wire;
+        self.dialogue.handle_retina(now(), &request);
+        let mut timer = std::pin::pin!(sleep_until(tokio::time::Instant::now()));
+        while let Ok(()) = self.step(timer.as_mut()).await {}
+    }
+
+    async fn step(&mut self, timer: std::pin::Pin<&mut Sleep>) -> Result<(), Ended> {
+        while let Some(action) = self.dialogue.poll_action() {
+            self.perform(action).await?;
+        }
+        self.write_to_retina();
+        match self.wait(timer).await {
+            Event::Stop => {
+                self.retina = None;
+                self.dialogue.close(now());
+            }
+            Event::FromCamera(Ok(0)) => return Err(self.lost_camera(Failure::Closed).await),
+            Event::FromCamera(Ok(_)) => self.handle_camera(),
+            Event::FromCamera(Err(error)) | Event::ToCamera(Err(error)) => {
+                let was_closed = matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+                );
+                let failure = if was_closed { Failure::Closed } else { Failure::Lost };
+                return Err(self.lost_camera(failure).await);
+            }
+            Event::ToCamera(Ok(written)) => {
+                self.dialogue.to_camera().drain(..written);
+            }
+            Event::FromRetina(Ok(read)) if read > 0 => self.handle_retina(),
+            // The session was dropped; a failure was told before.
+            Event::FromRetina(_) => {
+                self.retina = None;
+                self.dialogue.close(now());
+            }
+            Event::RetinaWritable => {}
+            Event::Time => self.dialogue.handle_timeout(now()),
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, mut timer: std::pin::Pin<&mut Sleep>) -> Event {
+        // Not reset if nothing has changed: a timer is touched for requests, not for packets.
+        let deadline = self.dialogue.next_deadline().map(tokio::time::Instant::from_std);
+        if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {
+            timer.as_mut().reset(deadline);
+        }
+        let is_full = self.to_retina.len() >= MAX_WAITING;
+        let has_answers = !self.to_retina.is_empty();
+        let requests = self.dialogue.to_camera();
+        self.wire.buffer().reserve(READ);
+        self.retina_wire.buffer().reserve(1024);
+        let retina = self.retina.as_ref();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled(), if retina.is_some() => Event::Stop,
+            () = timer.as_mut(), if deadline.is_some() => Event::Time,
+            written = self.to_camera.write(requests), if !requests.is_empty() => Event::ToCamera(written),
+            event = wait_for(retina, self.retina_wire.buffer(), has_answers), if retina.is_some() => event,
+            read = self.from_camera.read_buf(self.wire.buffer()), if !is_full => Event::FromCamera(read),
+        }
+    }
+
+    async fn perform(&mut self, action: Action) -> Result<(), Ended> {
+        match action {
+            Action::Connect(target) => {
+                tracing::debug!(camera = %self.camera_name, "redirected by the camera");
+                let _ = self.to_camera.shutdown().await;
+                let stop = self.stop.clone();
+                let connected = tokio::select! {
+                    () = stop.cancelled() => return Err(Ended),
+                    connected = connect(&target) => connected,
+                };
+                let (connection, peer) = match connected {
+                    Ok(connected) => connected,
+                    Err(failure) => return Err(self.lost_camera(failure).await),
+                };
+                (self.from_camera, self.to_camera) = tokio::io::split(connection);
+                self.wire = Wire::new();
+                self.dialogue.handle_connected(now(), peer);
+            }
+            Action::BindUdp => return Err(self.lost_camera(Failure::Internal).await),
+            Action::Udp { .. } => {}
+            Action::Fail(failure) => self.tell(failure),
+            Action::Close => return Err(Ended),
+        }
+        Ok(())
+    }
+
+    /// The end of the session for `retina`; for the camera the dialogue goes on with TEARDOWN.
+    fn tell(&mut self, failure: Failure) {
+        if failure.is_over_limit() {
+            self.record.count(Impairment::OverLimit, 1);
+        }
+        let _ = self.told.failure.set(failure);
+        self.retina = None;
+    }
+
+    /// The camera is gone. What it said before still goes to `retina`.
+    async fn lost_camera(&mut self, failure: Failure) -> Ended {
+        let _ = self.told.failure.set(failure);
+        self.to_retina.extend_from_slice(&self.dialogue.take_to_retina());
+        if let Some(mut retina) = self.retina.take() {
+            let _ = timeout(LAST_WORDS, retina.write_all(&self.to_retina)).await;
+            let _ = retina.shutdown().await;
+        }
+        Ended
+    }
+
+    fn handle_camera(&mut self) {
+        let now = now();
+        loop {
+            self.wire.set_channels(self.dialogue.channels());
+            self.wire.set_awaiting(self.dialogue.awaiting());
+            match self.wire.poll(now) {
+                Ok(Some(Item::Message(message))) => {
+                    self.dialogue.handle_camera(now, message);
+                    self.to_retina.extend_from_slice(&self.dialogue.take_to_retina());
+                }
+                Ok(Some(Item::Packet { channel })) => self.handle_packet(now, channel),
+                Ok(None) => break,
+                Err(broken) => {
+                    tracing::debug!(camera = %self.camera_name, "{broken}");
+                    self.dialogue.fail(now, broken.into());
+                    // Nothing after this makes sense, not even an answer to TEARDOWN.
+                    self.wire = Wire::new();
+                    break;
+                }
+            }
+        }
+        self.record.count(Impairment::JunkBytes, self.wire.take_junk());
+        if let Some(stream) = &mut self.stream {
+            stream.count(&self.record);
+        }
+        if let Some(sets) = self.dialogue.take_parameter_sets() {
+            let _ = self.told.parameter_sets.set(sets);
+        }
+    }
+
+    /// A packet that came interleaved. What comes before the answer to PLAY may be anybody's, and `retina` would not
+    /// take it.
+    fn handle_packet(&mut self, now: Instant, channel: u8) {
+        let ours = self.dialogue.channels();
+        if ours.is_none_or(|ours| channel != ours.rtp && channel != ours.rtcp) {
+            return self.record.count(Impairment::StrayPackets, 1);
+        }
+        if !self.dialogue.is_playing() {
+            return;
+        }
+        let is_rtp = ours.is_some_and(|ours| channel == ours.rtp);
+        let dialogue = &self.dialogue;
+        let stream = self.stream.get_or_insert_with(|| Stream::new(dialogue));
+        match stream.handle(self.wire.packet(), is_rtp) {
+            Ok(is_rtp) => {
+                let channel = if is_rtp { RETINA_CHANNELS.rtp } else { RETINA_CHANNELS.rtcp };
+                append(&mut self.to_retina, channel, self.wire.packet());
+            }
+            Err(Refused::Counted(what)) => self.record.count(what, 1),
+            Err(Refused::OverBudget) => self.dialogue.fail(now, Failure::PictureTooLarge),
+        }
+    }
+
+    fn handle_retina(&mut self) {
+        // Nothing in it is from the camera, and nothing of it can be wrong.
+        while let Ok(Some(item)) = self.retina_wire.poll(now()) {
+            if let Item::Message(request) = item {
+                self.dialogue.handle_retina(now(), &request);
+            }
+        }
+        self.to_retina.extend_from_slice(&self.dialogue.take_to_retina());
+    }
+
+    /// As much as it takes now. One write for all that came with one read.
+    fn write_to_retina(&mut self) {
+        let Some(retina) = &self.retina else { return self.to_retina.clear() };
+        while !self.to_retina.is_empty() {
+            match retina.try_write(&self.to_retina) {
+                Ok(written) => self.to_retina.advance(written),
+                // An error shows when it is read, too.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Why a packet does not go on.
+enum Refused {
+    Counted(Impairment),
+    OverBudget,
+}
+
+impl Stream {
+    fn new(dialogue: &Dialogue) -> Self {
+        let continuity = Continuity::new(dialogue.payload_type(), dialogue.ssrc());
+        Self { continuity, budget: AccessUnitBudget::default(), counted: (0, 0) }
+    }
+
+    /// Puts a packet right. `Ok` if it goes on, and whether it is RTP, which cameras send on the wrong channel at times.
+    fn handle(&mut self, packet: &mut [u8], is_rtp: bool) -> Result<bool, Refused> {
+        let is_rtcp = !is_rtp || matches!(packet.get(1), Some(192..=223));
+        if is_rtcp {
+            let ssrc = packet.get(4..8).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes);
+            return match ssrc {
+                Some(ssrc) if self.continuity.is_stray(ssrc) => {
+                    Err(Refused::Counted(Impairment::StrayPackets))
+                }
+                Some(_) => Ok(false),
+                None => Err(Refused::Counted(Impairment::BadPackets)),
+            };
+        }
+        match self.continuity.handle(packet) {
+            Verdict::Pass => {}
+            Verdict::Drop(Dropped::NotRtp | Dropped::Rtcp) => {
+                return Err(Refused::Counted(Impairment::BadPackets));
+            }
+            Verdict::Drop(Dropped::Duplicate | Dropped::Late | Dropped::Empty) => {
+                return Err(Refused::Counted(Impairment::DuplicatePackets));
+            }
+            Verdict::Drop(Dropped::PayloadType | Dropped::StraySsrc | Dropped::StrayNumber) => {
+                return Err(Refused::Counted(Impairment::StrayPackets));
+            }
+        }
+        let header = Header::parse(packet).ok_or(Refused::Counted(Impairment::BadPackets))?;
+        self.budget.handle(&header).map_err(|_| Refused::OverBudget)?;
+        Ok(true)
+    }
+
+    /// Brings the record up to date.
+    fn count(&mut self, record: &Record) {
+        let counted = (self.continuity.lost(), self.continuity.adopted());
+        record.count(Impairment::LostPackets, counted.0 - self.counted.0);
+        record.count(Impairment::Restarts, counted.1 - self.counted.1);
+        self.counted = counted;
+    }
+}
+
+/// Interleaved, as RFC 2326 section 10.12 has it.
+fn append(output: &mut BytesMut, channel: u8, packet: &[u8]) {
+    let Ok(length) = u16::try_from(packet.len()) else { return };
+    output.reserve(4 + packet.len());
+    output.extend_from_slice(&[b'$', channel]);
+    output.extend_from_slice(&length.to_be_bytes());
+    output.extend_from_slice(packet);
+}
+
+/// Waits until `retina` has sent something, or, if something waits for it, takes more.
+async fn wait_for(retina: Option<&TcpStream>, input: &mut BytesMut, has_answers: bool) -> Event {
+    let Some(retina) = retina else { return std::future::pending().await };
+    let interest = if has_answers { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+    loop {
+        match retina.ready(interest).await {
+            Ok(ready) if ready.is_readable() => match retina.try_read_buf(input) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Event::FromRetina(read),
+            },
+            Ok(_) => return Event::RetinaWritable,
+            Err(error) => return Event::FromRetina(Err(error)),
+        }
+    }
+}
+
+/// The runtime's clock, which tests can turn.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
