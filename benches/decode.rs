@@ -18,6 +18,8 @@ use wallcast_ingest::Frame;
 use wallcast_ingest::fuzzing::{Decoding, access_units};
 
 const ROUNDS: usize = 3;
+/// Pictures to look among for the one that a lower effort has decoded too.
+const MAX_REORDERED: usize = 32;
 const EFFORTS: [&str; 3] = ["everything", "no loop filter", "references only"];
 
 /// A file as `ffmpeg` reads it, and as cameras send it.
@@ -109,14 +111,16 @@ fn quality(clip: &Clip, save: u8, factor: usize) -> (f64, f64) {
     let (mut references, mut all) = (VecDeque::<Arc<Frame>>::new(), Vec::new());
     for (captured, unit) in clip.timed() {
         references.extend(full.decode(unit, captured).frames);
+        references.drain(..references.len().saturating_sub(MAX_REORDERED));
         for picture in less.decode(unit, captured).frames {
-            // Pictures were left out: the time it was taken tells which one this is, but for a rounded microsecond.
-            let at = picture.captured_at() - Duration::from_millis(1);
-            while references.front().is_some_and(|reference| reference.captured_at() < at) {
-                references.pop_front();
-            }
-            let Some(reference) = references.front() else { continue };
-            let (ours, reference) = (shrink(&picture, factor), shrink(reference, factor));
+            // Pictures were left out and reordered: the time it was taken tells which one this is, but for a microsecond.
+            let is_same = |other: &Arc<Frame>| {
+                let (a, b) = (other.captured_at(), picture.captured_at());
+                a.max(b) - a.min(b) < Duration::from_millis(1)
+            };
+            let Some(at) = references.iter().position(is_same) else { continue };
+            let Some(reference) = references.remove(at) else { continue };
+            let (ours, reference) = (shrink(&picture, factor), shrink(&reference, factor));
             all.push(psnr(&ours, &reference).min(99.0));
         }
     }

@@ -11,6 +11,7 @@ use crate::align::Want;
 use crate::align::ring::Timing;
 use crate::decode::{DecodeThread, Hardware, SpawnError};
 use crate::ffmpeg::{self, FfmpegTooOld};
+use crate::gate::Certificate;
 use crate::queue::queue;
 use crate::record::{About, CameraRecord, Record, Stream};
 use crate::session;
@@ -45,6 +46,8 @@ pub struct CameraConfig {
     pub hwaccel: Hardware,
     /// Connected only while somebody looks, and 10 s longer.
     pub on_demand: bool,
+    /// Which certificate is accepted of a camera behind `rtsps://`.
+    pub certificate: Certificate,
     /// Without a decoded frame for so long, the session is closed and opened again; longer for a camera that is found
     /// to be slower than that, and at least 10 s for the first data of a session. 10 s by default. When its tiles turn
     /// black is another matter, see [`CameraView::tile`].
@@ -64,6 +67,7 @@ impl CameraConfig {
             transport: Transport::default(),
             hwaccel: Hardware::default(),
             on_demand: false,
+            certificate: Certificate::default(),
             silence: Duration::from_secs(10),
             first_frame_budget: Duration::from_secs(20),
         }

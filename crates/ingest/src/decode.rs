@@ -140,14 +140,12 @@ impl Decoder {
     }
 
     /// What it really decodes with, for /stats; `None` is software.
-    #[allow(dead_code, reason = "the decode thread tells /stats")]
     pub(crate) fn hardware(&self) -> Option<&'static str> {
         self.trial.as_ref().and_then(|trial| trial.way().name())
     }
 
     /// Once after hardware was asked for and software took its place, at opening or later: why, in words. Every session
     /// tries the hardware again, so whoever owns the decoders of a camera warns of the first one and not of the others.
-    #[allow(dead_code, reason = "the decode thread logs it")]
     pub(crate) fn fell_back(&mut self) -> Option<String> {
         self.ways.fell_back()
     }

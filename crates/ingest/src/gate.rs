@@ -13,14 +13,17 @@ mod keepalive;
 mod login;
 mod message;
 mod relay;
-#[allow(dead_code, unused_imports, reason = "used as soon as the gate stands")]
 mod reorder;
+mod resolve;
 mod rtp;
 mod sdp;
+mod tls;
+mod udp;
 mod wire;
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -30,12 +33,16 @@ use url::Url;
 pub use impairment::Impairments;
 pub(crate) use impairment::{Counted, Impairment};
 pub(crate) use message::{MAX_BODY, TooLarge};
+pub use tls::{Certificate, UnknownCertificate};
 pub(crate) use wire::Broken;
 
 use crate::camera::{CameraConfig, Transport};
 use crate::record::Record;
 use crate::session::failure::Failure;
 use relay::Relay;
+
+/// For looking up the camera's name and trying its addresses, each of which has five seconds.
+const CONNECT_BUDGET: Duration = Duration::from_secs(15);
 
 /// One session's way to the camera. Dropping it ends the session with TEARDOWN, which the task from
 /// [`Gate::take_relay`] still does.
@@ -63,7 +70,7 @@ impl Gate {
         transport: Transport,
         record: Arc<Record>,
     ) -> Result<Self, Failure> {
-        let (connection, peer) = connect::connect(&config.source).await?;
+        let connection = connect::connect(&config.source, config.certificate, CONNECT_BUDGET).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listener.map_err(|error| {
@@ -76,16 +83,8 @@ impl Gate {
 
         let told = Arc::new(Told::default());
         let stop = CancellationToken::new();
-        let relay = Relay::new(
-            config,
-            transport,
-            connection,
-            peer,
-            url.to_string(),
-            record,
-            told.clone(),
-            stop.clone(),
-        );
+        let relay =
+            Relay::new(config, transport, connection, url.to_string(), record, told.clone(), stop.clone());
         let relay = tokio::spawn(relay.run(listener));
         Ok(Self { url, told, relay: Some(relay), _stop: stop.drop_guard() })
     }

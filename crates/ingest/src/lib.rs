@@ -47,7 +47,7 @@ pub use camera::{Camera, CameraConfig, CameraView, OnWall, StartError, Transport
 pub use decode::Hardware;
 pub use ffmpeg::{FfmpegTooOld, FfmpegVersions, LibraryVersion, check_ffmpeg};
 pub use frame::{ColorMatrix, ColorRange, Frame};
-pub use gate::Impairments;
+pub use gate::{Certificate, Impairments, UnknownCertificate};
 pub use shown::TileSize;
 pub use source::{SourceUrl, SourceUrlError};
 pub use stats::{CameraStats, Percentiles, StreamStats};

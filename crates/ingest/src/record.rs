@@ -106,6 +106,7 @@ struct Inner {
 struct StreamState {
     codec: Option<Codec>,
     resolution: Option<(u32, u32)>,
+    hardware: Option<&'static str>,
     /// What its pictures' times are taken from.
     clock: Option<Basis>,
     session: Option<SessionState>,
@@ -258,7 +259,7 @@ impl CameraRecord {
         let (fps, bytes_per_second) = (inner.pictures.rate(now), inner.received.sum_rate(now));
         let decode_ms: Vec<f64> = inner.decode_ms.recent(now).collect();
         let streams = self.streams(&inner);
-        let StreamState { codec, resolution, clock, .. } =
+        let StreamState { codec, resolution, hardware, clock, .. } =
             inner.streams[shown.unwrap_or(Stream::Main) as usize];
         drop(inner);
         let dropped = self.counters.dropped();
@@ -269,6 +270,7 @@ impl CameraRecord {
             url: self.about.url.clone(),
             codec: codec.map(Codec::as_str),
             resolution,
+            hwaccel: hardware,
             clock: clock.map(Basis::as_str),
             stream: shown.map(Stream::as_str),
             streams,
@@ -408,13 +410,14 @@ impl CameraRecord {
     }
 
     fn decoded(&self, stream: Stream, session: u64, at: Moment, output: Output) {
-        let Output { frames, errors, took, was_passed_over } = output;
+        let Output { frames, errors, took, was_passed_over, hardware } = output;
         self.counters.decode_errors.add(errors.into());
         let mut inner = self.inner.lock();
         if let Some(state) = inner.session(stream, session) {
             state.is_refused = errors > 0 && frames == 0;
             state.fed_for_nothing = if frames > 0 { 0 } else { state.fed_for_nothing.saturating_add(1) };
         }
+        inner.streams[stream as usize].hardware = hardware;
         if frames > 0 {
             inner.decode_ms.add(at.mono, took.as_secs_f64() * 1_000.0);
         }
@@ -476,6 +479,17 @@ impl CameraRecord {
         }
         state.fresh(at.mono);
         inner.seen_without_decoding(stream, at);
+    }
+
+    fn skipped(&self, stream: Stream, session: u64, at: Moment) {
+        self.counters.frames_passed_over.add(1);
+        let mut inner = self.inner.lock();
+        let Some(state) = inner.session(stream, session) else { return };
+        state.fed_for_nothing = 0;
+        if state.is_sound() {
+            state.fresh(at.mono);
+            inner.seen_without_decoding(stream, at);
+        }
     }
 
     fn repeated(&self, stream: Stream, session: u64, at: Moment, is_static: bool) {

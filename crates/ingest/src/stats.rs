@@ -20,6 +20,8 @@ pub struct CameraStats {
     pub codec: Option<&'static str>,
     /// Width and height in pixels of the last decoded frame.
     pub resolution: Option<(u32, u32)>,
+    /// The hardware that decodes. `None` is software.
+    pub hwaccel: Option<&'static str>,
     /// What the times of its pictures are taken from: `camera`, its own clock by its sender reports, or `arrival`.
     pub clock: Option<&'static str>,
     /// Which stream is shown: `main` or `sub`. `None` before the first picture.

@@ -1,6 +1,7 @@
 //! The thread `decode-<camera>`: decodes what somebody looks at, and of the rest only as much as it takes to be back at
 //! once.
 
+mod effort;
 mod group;
 mod repeats;
 
@@ -11,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 
+use self::effort::{Known, References};
 use self::group::Group;
 use self::repeats::{Repeat, Repeats};
-use super::{Decoded, Decoder, Hardware, OpenError, Refused};
+use super::{Decoded, Decoder, Effort, Hardware, OpenError, Refused};
 use crate::frame::Frame;
 use crate::queue::{AccessUnit, Codec};
 use crate::record::{Demand, Dropped, Output, Record, Stream};
+use crate::shown::TileSize;
 use crate::tile::Moment;
 
 /// While nobody looks, key frames are decoded no more often than this: some cameras send nothing else.
@@ -88,6 +91,12 @@ struct Worker {
     /// What decoding an access unit takes, averaged.
     cost: Duration,
     last_key_frame: Option<Instant>,
+    /// Of the last picture.
+    size: Option<(u32, u32)>,
+    references: References,
+    effort: Effort,
+    /// Hardware that does not work is worth one warning, not one a session.
+    has_fallen_back: bool,
 }
 
 /// The decoder of one session.
@@ -125,6 +134,10 @@ impl Worker {
             newest: None,
             cost: Duration::ZERO,
             last_key_frame: None,
+            size: None,
+            references: References::default(),
+            effort: Effort::Full,
+            has_fallen_back: false,
         }
     }
 
@@ -184,9 +197,13 @@ impl Worker {
             repeat => return self.record.repeated(unit.session, at, repeat == Repeat::Static),
         }
         match self.record.demand(at.mono) {
-            Demand::Pictures(_) => {
+            Demand::Pictures(tile) => {
+                let is_skipped = self.suit(tile, at.mono, &unit);
                 self.catch_up();
                 self.decode_now(&unit);
+                if is_skipped {
+                    self.record.skipped(unit.session, at);
+                }
             }
             // What a camera sends, and that it can be decoded, is to be known in any case.
             _ if !self.has_given_a_picture(unit.session) => {
@@ -204,6 +221,16 @@ impl Worker {
                 self.follow(demand);
             }
         }
+    }
+
+    /// Decodes no better than the tile can show. Returns whether this access unit gives no picture therefore.
+    fn suit(&mut self, tile: TileSize, now: Instant, unit: &AccessUnit) -> bool {
+        let Some(size) = self.size else { return false };
+        let is_reference = !effort::is_worth_measuring(tile, size)
+            || self.references.add(now, unit.session, unit.codec, &unit.data);
+        let known = Known { size, references_fps: self.references.fps(now) };
+        self.effort = effort::choose(tile, Some(known), self.effort);
+        !is_reference && self.effort == Effort::ReferencesOnly
     }
 
     fn is_time_for_a_key_frame(&self, now: Instant) -> bool {
@@ -246,6 +273,7 @@ impl Worker {
         let began = Instant::now();
         self.open_for(unit);
         let SessionDecoder::Open { decoder, has_given_a_picture, .. } = &mut self.decoder else { return };
+        decoder.set_effort(self.effort);
         let mut next = self.record.next_sequence();
         let Decoded { frames, errors, refused } = decoder.decode(&unit.data, unit.captured, &mut next);
         self.record.used_sequences_below(next);
@@ -256,6 +284,13 @@ impl Worker {
         }
         self.cost = if self.cost.is_zero() { took } else { (self.cost * 7 + took) / 8 };
         *has_given_a_picture |= !frames.is_empty();
+        self.size = frames.last().map(|frame| (frame.width(), frame.height())).or(self.size);
+        let hardware = decoder.hardware();
+        if let Some(why) = decoder.fell_back()
+            && !std::mem::replace(&mut self.has_fallen_back, true)
+        {
+            tracing::warn!(camera = %self.record.name(), "decoding with software: {why}");
+        }
         let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
         // In output order: the last one is the newest, and what it replaces here only a wall that looks back shows.
         for frame in frames {
@@ -263,7 +298,7 @@ impl Worker {
                 self.record.overtaken(Instant::now(), &overtaken);
             }
         }
-        let output = Output { frames: count, errors, took, was_passed_over };
+        let output = Output { frames: count, errors, took, was_passed_over, hardware };
         self.record.decoded(unit.session, Moment::now(), output);
     }
 

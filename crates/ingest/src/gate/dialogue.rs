@@ -11,6 +11,7 @@ mod headers;
 mod outcome;
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::keepalive::{DEFAULT_TIMEOUT, Dialect, Keepalive};
@@ -46,7 +47,7 @@ pub(crate) enum Action {
     /// Bind two UDP ports, then call [`Dialogue::handle_ports`].
     BindUdp,
     /// The camera will send from here.
-    Udp { source: Option<std::net::IpAddr>, ports: Option<(u16, u16)> },
+    Udp { source: Option<IpAddr>, ports: Option<(u16, u16)> },
     /// The session is over because of this. If there is a session at the camera, TEARDOWN is under way.
     Fail(Failure),
     /// There is nothing more to say to the camera.
@@ -63,7 +64,7 @@ pub(crate) struct Dialogue {
     /// The login is kept back, because a redirect led to somebody else.
     withheld: bool,
     /// By what address the camera is known to be itself.
-    peer: String,
+    peer: SocketAddr,
     transport: Transport,
     refused_transports: u32,
     next_cseq: u32,
@@ -127,7 +128,7 @@ struct FromRetina {
 
 impl Dialogue {
     /// `peer` is the address that the connection leads to, `gate_url` what `retina` asks for.
-    pub(crate) fn new(source: SourceUrl, peer: String, transport: Transport, gate_url: String) -> Self {
+    pub(crate) fn new(source: SourceUrl, peer: SocketAddr, transport: Transport, gate_url: String) -> Self {
         Self {
             gate_url,
             login: Login::new(source.login().cloned()),
@@ -190,6 +191,16 @@ impl Dialogue {
         self.state == State::Playing
     }
 
+    /// What the camera is connected to at.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// It has not refused TCP.
+    pub(crate) fn can_do_tcp(&self) -> bool {
+        self.refused_transports == 0
+    }
+
     pub(crate) fn payload_type(&self) -> u8 {
         self.video.payload_type
     }
@@ -236,7 +247,10 @@ impl Dialogue {
             match open.purpose {
                 Purpose::Retina(_) => {
                     self.abandon(open.cseq);
-                    self.fail(now, Failure::NoAnswer { address: self.peer.clone(), after: ANSWER_TIMEOUT });
+                    self.fail(
+                        now,
+                        Failure::NoAnswer { address: self.peer.to_string(), after: ANSWER_TIMEOUT },
+                    );
                 }
                 Purpose::Keepalive(_) => self.abandon(open.cseq),
                 Purpose::Teardown => self.actions.push_back(Action::Close),
@@ -248,7 +262,7 @@ impl Dialogue {
     }
 
     /// Follows [`Action::Connect`].
-    pub(crate) fn handle_connected(&mut self, now: Instant, peer: String) {
+    pub(crate) fn handle_connected(&mut self, now: Instant, peer: SocketAddr) {
         self.peer = peer;
         if let Some(waiting) = self.waiting.take() {
             self.forward(now, waiting);
@@ -429,7 +443,7 @@ impl Dialogue {
 
     fn login_failure(&self, refused: Refused) -> Failure {
         match refused {
-            Refused::Needed if self.withheld => Failure::LoginWithheld { address: self.peer.clone() },
+            Refused::Needed if self.withheld => Failure::LoginWithheld { address: self.peer.to_string() },
             Refused::Needed => Failure::LoginNeeded,
             Refused::NotUnderstood => Failure::LoginNotUnderstood,
             Refused::Wrong => Failure::WrongLogin,

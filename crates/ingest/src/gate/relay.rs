@@ -6,9 +6,11 @@
 //! | gate → `retina` | 256 KiB | the camera is not read, and TCP slows it down |
 //! | gate → camera | 64 KiB of answers | a camera that asks without reading gets no more answers |
 
+mod datagrams;
 mod greeting;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,15 +20,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::connect;
+use super::connect::{Connection, connect};
 use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
 use super::impairment::Impairment;
+use super::reorder::Path;
 use super::rtp::{AccessUnitBudget, Continuity, Dropped, Header, Verdict};
 use super::wire::{Item, Wire};
-use super::{Told, Transport};
+use super::{CONNECT_BUDGET, Certificate, Told, Transport};
 use crate::camera::CameraConfig;
 use crate::record::Record;
 use crate::session::failure::Failure;
+use datagrams::{Udp, wait_for_datagrams};
 use greeting::{Greeted, greet};
 
 /// One read. A camera's burst is a key frame of some hundred kilobytes.
@@ -36,10 +40,11 @@ const MAX_WAITING: usize = 256 * 1024;
 /// How long `retina` may take for what was there when the camera closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-type Connection = TcpStream;
-
 pub(super) struct Relay {
     camera_name: String,
+    certificate: Certificate,
+    /// Our address towards the camera.
+    local: IpAddr,
     from_camera: ReadHalf<Connection>,
     to_camera: WriteHalf<Connection>,
     wire: Wire,
@@ -49,6 +54,7 @@ pub(super) struct Relay {
     gate_url: String,
     dialogue: Dialogue,
     stream: Option<Stream>,
+    udp: Option<Udp>,
     record: Arc<Record>,
     told: Arc<Told>,
     stop: CancellationToken,
@@ -69,6 +75,7 @@ enum Event {
     ToCamera(io::Result<usize>),
     FromRetina(io::Result<usize>),
     RetinaWritable,
+    Datagrams(io::Result<()>),
     Time,
 }
 
@@ -81,15 +88,17 @@ impl Relay {
         config: &CameraConfig,
         transport: Transport,
         connection: Connection,
-        peer: String,
         gate_url: String,
         record: Arc<Record>,
         told: Arc<Told>,
         stop: CancellationToken,
     ) -> Self {
+        let (local, peer) = (connection.local().ip(), connection.peer());
         let (from_camera, to_camera) = tokio::io::split(connection);
         Self {
             camera_name: config.name.clone(),
+            certificate: config.certificate,
+            local,
             from_camera,
             to_camera,
             wire: Wire::new(),
@@ -99,6 +108,7 @@ impl Relay {
             dialogue: Dialogue::new(config.source.clone(), peer, transport, gate_url.clone()),
             gate_url,
             stream: None,
+            udp: None,
             record,
             told,
             stop,
@@ -118,6 +128,9 @@ impl Relay {
         self.dialogue.handle_retina(now(), &request);
         let mut timer = std::pin::pin!(sleep_until(tokio::time::Instant::now()));
         while let Ok(()) = self.step(timer.as_mut()).await {}
+        if let Some(udp) = &self.udp {
+            udp.goodbye().await;
+        }
     }
 
     async fn step(&mut self, timer: std::pin::Pin<&mut Sleep>) -> Result<(), Ended> {
@@ -150,14 +163,27 @@ impl Relay {
                 self.dialogue.close(now());
             }
             Event::RetinaWritable => {}
-            Event::Time => self.dialogue.handle_timeout(now()),
+            Event::Datagrams(Ok(())) => self.handle_datagrams(),
+            Event::Datagrams(Err(error)) => {
+                tracing::debug!(camera = %self.camera_name, "UDP: {error}");
+                self.dialogue.fail(now(), Failure::Lost);
+            }
+            Event::Time => {
+                self.dialogue.handle_timeout(now());
+                if let Some(udp) = &mut self.udp {
+                    udp.handle_timeout(now()).await;
+                }
+                self.handle_datagrams();
+            }
         }
         Ok(())
     }
 
     async fn wait(&mut self, mut timer: std::pin::Pin<&mut Sleep>) -> Event {
         // Not reset if nothing has changed: a timer is touched for requests, not for packets.
-        let deadline = self.dialogue.next_deadline().map(tokio::time::Instant::from_std);
+        let of_udp = self.udp.as_ref().map(Udp::next_deadline);
+        let deadline = self.dialogue.next_deadline().into_iter().chain(of_udp).min();
+        let deadline = deadline.map(tokio::time::Instant::from_std);
         if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {
             timer.as_mut().reset(deadline);
         }
@@ -174,6 +200,7 @@ impl Relay {
             written = self.to_camera.write(requests), if !requests.is_empty() => Event::ToCamera(written),
             event = wait_for(retina, self.retina_wire.buffer(), has_answers), if retina.is_some() => event,
             read = self.from_camera.read_buf(self.wire.buffer()), if !is_full => Event::FromCamera(read),
+            ready = wait_for_datagrams(self.udp.as_ref()), if self.udp.is_some() && !is_full => Event::Datagrams(ready),
         }
     }
 
@@ -185,18 +212,35 @@ impl Relay {
                 let stop = self.stop.clone();
                 let connected = tokio::select! {
                     () = stop.cancelled() => return Err(Ended),
-                    connected = connect(&target) => connected,
+                    connected = connect(&target, self.certificate, CONNECT_BUDGET) => connected,
                 };
-                let (connection, peer) = match connected {
-                    Ok(connected) => connected,
+                let connection = match connected {
+                    Ok(connection) => connection,
                     Err(failure) => return Err(self.lost_camera(failure).await),
                 };
+                let peer = connection.peer();
+                self.local = connection.local().ip();
                 (self.from_camera, self.to_camera) = tokio::io::split(connection);
                 self.wire = Wire::new();
                 self.dialogue.handle_connected(now(), peer);
             }
-            Action::BindUdp => return Err(self.lost_camera(Failure::Internal).await),
-            Action::Udp { .. } => {}
+            Action::BindUdp => match Udp::bind(self.local, now()) {
+                Ok(udp) => {
+                    let ports = udp.ports();
+                    self.udp = Some(udp);
+                    self.dialogue.handle_ports(now(), ports);
+                }
+                Err(error) => {
+                    tracing::warn!(camera = %self.camera_name, "no UDP ports for the camera's packets: {error}");
+                    self.dialogue.fail(now(), Failure::Internal);
+                }
+            },
+            Action::Udp { source, ports } => {
+                let peer = source.unwrap_or(self.dialogue.peer().ip());
+                if let Some(udp) = &mut self.udp {
+                    udp.begin(peer, ports).await;
+                }
+            }
             Action::Fail(failure) => self.tell(failure),
             Action::Close => return Err(Ended),
         }
@@ -273,6 +317,35 @@ impl Relay {
             }
             Err(Refused::Counted(what)) => self.record.count(what, 1),
             Err(Refused::OverBudget) => self.dialogue.fail(now, Failure::PictureTooLarge),
+        }
+    }
+
+    /// Everything that waits in the UDP ports, and what has waited long enough for a packet that is missing.
+    fn handle_datagrams(&mut self) {
+        let (now, is_playing) = (now(), self.dialogue.is_playing());
+        let Some(udp) = &mut self.udp else { return };
+        if !is_playing {
+            return udp.discard();
+        }
+        let dialogue = &self.dialogue;
+        let stream = self.stream.get_or_insert_with(|| Stream::new(dialogue));
+        let mut failure = udp.receive(now).err().map(|_| Failure::Lost);
+        while let Some((mut packet, is_rtp)) = udp.poll(now) {
+            match stream.handle(&mut packet, is_rtp) {
+                Ok(is_rtp) => {
+                    let channel = if is_rtp { RETINA_CHANNELS.rtp } else { RETINA_CHANNELS.rtcp };
+                    append(&mut self.to_retina, channel, &packet);
+                }
+                Err(Refused::Counted(what)) => self.record.count(what, 1),
+                Err(Refused::OverBudget) => failure = Some(Failure::PictureTooLarge),
+            }
+        }
+        stream.count(&self.record);
+        if udp.count(&self.record, now) == Path::FallBack && self.dialogue.can_do_tcp() {
+            failure = failure.or(Some(Failure::LossyUdp));
+        }
+        if let Some(failure) = failure {
+            self.dialogue.fail(now, failure);
         }
     }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub(crate) use losses::{LossReport, Path};
-pub(crate) use reception::Reception;
+pub(crate) use reception::{Block, Reception};
 
 use self::losses::Losses;
 use super::rtp::{Candidate, Header, MAX_DROPOUT, MAX_MISORDER, Recent, Seen};

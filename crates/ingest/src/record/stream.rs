@@ -33,6 +33,8 @@ pub(crate) struct Output {
     pub(crate) took: Duration,
     /// It was reported as passed over when it came.
     pub(crate) was_passed_over: bool,
+    /// What decodes, if it is not software.
+    pub(crate) hardware: Option<&'static str>,
 }
 
 impl Record {
@@ -165,6 +167,11 @@ impl Record {
         self.camera.passed_over(self.stream, session, at);
     }
 
+    /// An access unit gave no picture on purpose, though somebody looks: the tile is too small to miss it.
+    pub(crate) fn skipped(&self, session: u64, at: Moment) {
+        self.camera.skipped(self.stream, session, at);
+    }
+
     /// An access unit came that is the one before once more. `is_static`: that is no sign of a frozen camera.
     pub(crate) fn repeated(&self, session: u64, at: Moment, is_static: bool) {
         self.camera.repeated(self.stream, session, at, is_static);
@@ -201,5 +208,9 @@ impl Record {
 
     pub(crate) fn stats(&self, now: Instant, black_after: Duration) -> crate::stats::CameraStats {
         self.camera.stats(now, black_after)
+    }
+
+    pub(crate) fn look(&self, shown: crate::shown::TileSize) -> crate::tile::Tile {
+        self.camera.tile(Instant::now(), Duration::from_secs(10), shown)
     }
 }

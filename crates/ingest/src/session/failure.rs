@@ -24,6 +24,16 @@ pub(crate) enum Failure {
     NoAnswer { address: String, after: Duration },
     #[error("cannot connect to {address}")]
     NotConnected { address: String },
+    #[error("{address} does not speak TLS (rtsps)")]
+    NotTls { address: String },
+    #[error("{address} knows no TLS that is still used: version 1.2 or 1.3 with a modern cipher")]
+    TlsTooOld { address: String },
+    #[error("the TLS handshake with {address} failed")]
+    TlsFailed { address: String },
+    #[error("the camera's certificate is refused because {problem}; its SHA-256 fingerprint is {found}")]
+    CertificateRefused { problem: &'static str, found: String },
+    #[error("this machine has no certificate authorities to verify the camera with")]
+    NoAuthorities,
     #[error("not an RTSP server")]
     NotRtsp,
     #[error("wrong user name or password (401)")]

@@ -278,7 +278,7 @@ async fn request(connection: &mut TcpStream, input: &mut Vec<u8>) -> std::io::Re
     }
 }
 
-fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
     let lines = request.lines().filter_map(|line| line.split_once(':'));
     lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
@@ -344,8 +344,6 @@ struct Player {
 }
 
 impl Player {
-    const PAYLOAD: usize = 1_200;
-
     fn new(stream: Stream) -> Self {
         let is_parameter_set = |nal: &&[u8]| {
             let nal_type = annexb::nal_type(nal, stream.is_h265);
@@ -369,28 +367,12 @@ impl Player {
         // NAL unit type 30 of RFC 6184 is not defined.
         let bad =
             if self.stream.bad_packets { Some(self.packet(time, true, &[0x7e, 1, 2, 3])) } else { None };
-        let payloads: Vec<Vec<u8>> = unit.iter().flat_map(|nal| self.payloads(nal)).collect();
+        let is_h265 = self.stream.is_h265;
+        let payloads: Vec<Vec<u8>> = unit.iter().flat_map(|nal| payloads(nal, is_h265)).collect();
         let last = payloads.len() - 1;
         let good =
             payloads.into_iter().enumerate().map(|(i, payload)| self.packet(time, i == last, &payload));
         Some(bad.into_iter().chain(good).collect())
-    }
-
-    fn payloads(&self, nal: &[u8]) -> Vec<Vec<u8>> {
-        if nal.len() <= Self::PAYLOAD {
-            return vec![nal.to_vec()];
-        }
-        let (head, body) = nal.split_at(if self.stream.is_h265 { 2 } else { 1 });
-        let chunks = body.chunks(Self::PAYLOAD).count();
-        let fragment = |(i, chunk): (usize, &[u8])| {
-            let ends = u8::from(i == 0) << 7 | u8::from(i == chunks - 1) << 6;
-            let indicator = match self.stream.is_h265 {
-                true => vec![head[0] & 0x81 | 49 << 1, head[1], ends | (head[0] >> 1 & 0x3f)],
-                false => vec![head[0] & 0xe0 | 28, ends | (head[0] & 0x1f)],
-            };
-            [&indicator, chunk].concat()
-        };
-        body.chunks(Self::PAYLOAD).enumerate().map(fragment).collect()
     }
 
     fn packet(&mut self, time: u32, mark: bool, payload: &[u8]) -> Vec<u8> {
@@ -405,8 +387,28 @@ impl Player {
     }
 }
 
+const PAYLOAD: usize = 1_200;
+
+/// The RTP payloads of one NAL unit: as it is, or cut into fragments (FU-A of RFC 6184, FU of RFC 7798).
+pub(crate) fn payloads(nal: &[u8], is_h265: bool) -> Vec<Vec<u8>> {
+    if nal.len() <= PAYLOAD {
+        return vec![nal.to_vec()];
+    }
+    let (head, body) = nal.split_at(if is_h265 { 2 } else { 1 });
+    let chunks = body.chunks(PAYLOAD).count();
+    let fragment = |(i, chunk): (usize, &[u8])| {
+        let ends = u8::from(i == 0) << 7 | u8::from(i == chunks - 1) << 6;
+        let indicator = match is_h265 {
+            true => vec![head[0] & 0x81 | 49 << 1, head[1], ends | (head[0] >> 1 & 0x3f)],
+            false => vec![head[0] & 0xe0 | 28, ends | (head[0] & 0x1f)],
+        };
+        [&indicator, chunk].concat()
+    };
+    body.chunks(PAYLOAD).enumerate().map(fragment).collect()
+}
+
 /// RFC 4648, for parameter sets in the SDP.
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let encode =
         |chunk: &[u8]| {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::coded::nal::Splitter;
 use crate::queue::queue;
 use futures::FutureExt;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -52,4 +53,46 @@ fn dropping_the_owner_joins_the_thread_though_the_session_still_holds_its_end() 
     drop(thread);
     assert_eq!(Arc::strong_count(&record), 2, "the thread's own reference is gone");
     feeder.feed(unit(1));
+}
+
+/// A second of video: 25 access units of one group of pictures.
+fn second(session: u64) -> Vec<AccessUnit> {
+    let stream = include_bytes!("../../../tests/fixtures/baseline.h264");
+    let mut splitter = Splitter::new(Codec::H264);
+    splitter.handle(stream);
+    let data: Vec<Vec<u8>> = std::iter::from_fn(|| splitter.poll()).take(25).collect();
+    let key = |number| number == 0;
+    data.into_iter()
+        .enumerate()
+        .map(|(number, data)| AccessUnit { data, key: key(number), ..unit(session) })
+        .collect()
+}
+
+#[test]
+fn row_24_of_a_burst_the_newest_picture_is_shown_and_not_all_of_them_one_after_the_other() {
+    let record = Record::for_tests();
+    record.session_began(1, false);
+    let look = || record.look(TileSize::new(1920, 1080)).frame.map(|frame| frame.sequence());
+    look();
+    let (mut feeder, units) = queue(record.clone());
+    // Decoding takes long enough for whoever looks to see every picture there is.
+    let open = |codec| {
+        std::thread::sleep(Duration::from_millis(100));
+        Decoder::open(codec, Hardware::None)
+    };
+    let thread = DecodeThread::spawn_with(Box::new(open), units, record.clone()).unwrap();
+    // The first one opens the decoder; what comes in the meantime waits.
+    let mut burst: Vec<AccessUnit> = (0..8).flat_map(|_| second(1)).collect();
+    burst.drain(..).for_each(|unit| feeder.feed(unit));
+    let mut seen = Vec::new();
+    wait_until("the newest picture", || look() == Some(199));
+    for _ in 0..10 {
+        seen.push(look());
+    }
+    assert!(seen.iter().all(|sequence| *sequence == Some(199)), "{seen:?}");
+    let stats = record.stats(Instant::now(), Duration::from_secs(10));
+    assert_eq!((stats.frames_decoded, stats.access_units_dropped, stats.decode_errors), (200, 0, 0));
+    // Two were published: the first, before anything waited, and the newest. The second look in a row missed none.
+    assert!(stats.frames_overwritten <= 1, "{stats:?}");
+    drop(thread);
 }

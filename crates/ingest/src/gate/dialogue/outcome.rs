@@ -90,7 +90,7 @@ impl Dialogue {
         };
         let host = target.host();
         let is_same_host = host.eq_ignore_ascii_case(&self.configured.host())
-            || self.source.host() == self.configured.host() && is_address_of(&host, &self.peer);
+            || self.source.host() == self.configured.host() && host.parse() == Ok(self.peer.ip());
         let leaves_tls = self.configured.is_tls() && !target.is_tls();
         let own = self.configured.login();
         let login = target.login().or(own.filter(|_| is_same_host && !leaves_tls)).cloned();
@@ -100,10 +100,4 @@ impl Dialogue {
         self.source = target.clone();
         self.actions.push_back(Action::Connect(target));
     }
-}
-
-/// Whether `peer`, an address with its port, is the host `host`.
-fn is_address_of(host: &str, peer: &str) -> bool {
-    let peer: Option<std::net::SocketAddr> = peer.parse().ok();
-    peer.is_some_and(|peer| host.parse() == Ok(peer.ip()))
 }

@@ -18,7 +18,7 @@ struct Talk {
 impl Talk {
     fn new(url: &str, transport: Transport) -> Self {
         let source = SourceUrl::parse(url).unwrap();
-        let dialogue = Dialogue::new(source, "10.0.0.3:554".into(), transport, GATE.into());
+        let dialogue = Dialogue::new(source, "10.0.0.3:554".parse().unwrap(), transport, GATE.into());
         Self { dialogue, now: Instant::now(), retina_cseq: 0 }
     }
 
@@ -327,7 +327,7 @@ fn redirected(from: &str, location: &str) -> (Talk, Option<SourceUrl>) {
         }
     };
     if target.is_some() {
-        talk.dialogue.handle_connected(talk.now, "10.0.0.9:554".into());
+        talk.dialogue.handle_connected(talk.now, "10.0.0.9:554".parse().unwrap());
         talk.camera("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"c\"\r\n");
     }
     (talk, target)
@@ -372,7 +372,7 @@ fn redirects_lead_to_cameras_and_have_an_end() {
         talk.camera(&format!("301 Moved\r\nLocation: rtsp://cam.lan/{times}\r\n"));
         match talk.dialogue.poll_action() {
             Some(Action::Connect(_)) if times < 4 => {
-                talk.dialogue.handle_connected(talk.now, "10.0.0.3:554".into())
+                talk.dialogue.handle_connected(talk.now, "10.0.0.3:554".parse().unwrap())
             }
             Some(Action::Fail(failure)) if times == 4 => {
                 assert_eq!(failure, Failure::RedirectedTooOften { times: 3 })

@@ -124,6 +124,7 @@ impl Reception {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use super::*;
 
 const STEP: Duration = Duration::from_millis(4);
@@ -36,7 +38,7 @@ fn after(arrivals: impl IntoIterator<Item = u16>, step: Duration) -> (Vec<u16>, 
     (out, reorder)
 }
 
-/// Numbers whose places are up to `by` away from where they belong.
+/// Numbers overtaken by up to `by` later ones, which takes up to twice as many steps.
 fn displaced(count: u16, by: u64, seed: u64) -> Vec<u16> {
     let mut state = seed;
     let mut keyed: Vec<(u64, u64, u16)> = (0..count)
@@ -65,7 +67,7 @@ fn packets_in_order_are_passed_on_at_once() {
 
 #[test]
 fn chaos_14_udp_reordering_is_undone_and_never_condemned_whatever_the_pace() {
-    for (by, steps) in [(1, [50, 4_000, 40_000]), (5, [50, 4_000, 40_000]), (20, [50, 500, 2_500])] {
+    for (by, steps) in [(1, [50, 4_000, 20_000]), (5, [50, 4_000, 20_000]), (20, [50, 250, 1_000])] {
         for step in steps.map(Duration::from_micros) {
             let arrivals = displaced(30_000, by, 3 + by);
             assert!(arrivals.windows(2).any(|pair| pair[0] > pair[1]));

@@ -1,0 +1,138 @@
+//! A session over UDP: the ports, the order of what comes through them, and the reports that cameras want to hear.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::gate::impairment::Impairment;
+use crate::gate::reorder::{Path, Reception, Reorder};
+use crate::gate::rtp::Header;
+use crate::gate::udp::{Channel, REPORT_EVERY, UdpPair};
+use crate::record::Record;
+
+/// RFC 6184, RFC 7798, RFC 2435: the clock of every video.
+const CLOCK_RATE: u32 = 90_000;
+/// Datagrams taken at a time, so that a flood does not keep the rest waiting.
+const BATCH: usize = 256;
+
+/// The stream's datagrams. Calling order: [`Udp::bind`], [`Udp::begin`], and then, whenever there are datagrams or
+/// time has passed, [`Udp::receive`] and [`Udp::poll`] until nothing is left.
+pub(super) struct Udp {
+    pair: UdpPair,
+    reorder: Reorder,
+    reception: Reception,
+    /// RTCP that came, in no need of order.
+    reports: Vec<Vec<u8>>,
+    next_report: Instant,
+    counted: Figures,
+}
+
+/// What is in the record already.
+#[derive(Default)]
+struct Figures {
+    reordered: u64,
+    duplicates: u64,
+    strangers: u64,
+}
+
+impl Udp {
+    pub(super) fn bind(local: IpAddr, now: Instant) -> io::Result<Self> {
+        Ok(Self {
+            pair: UdpPair::bind(local)?,
+            reorder: Reorder::default(),
+            reception: Reception::new(CLOCK_RATE, now),
+            reports: Vec::new(),
+            next_report: now + REPORT_EVERY,
+            counted: Figures::default(),
+        })
+    }
+
+    /// Ours, for RTP and RTCP.
+    pub(super) fn ports(&self) -> (u16, u16) {
+        self.pair.ports()
+    }
+
+    /// The camera will send from there.
+    pub(super) async fn begin(&mut self, camera: IpAddr, ports: Option<(u16, u16)>) {
+        self.pair.set_peer(camera, ports.unwrap_or_default());
+        self.pair.punch().await;
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        self.reorder.next_deadline().map_or(self.next_report, |deadline| deadline.min(self.next_report))
+    }
+
+    pub(super) async fn handle_timeout(&mut self, now: Instant) {
+        if self.next_report <= now {
+            self.next_report = now + REPORT_EVERY;
+            self.pair.report(self.reception.report(now)).await;
+        }
+    }
+
+    /// Takes what waits in the ports.
+    pub(super) fn receive(&mut self, now: Instant) -> io::Result<()> {
+        for _ in 0..BATCH {
+            match self.pair.try_recv()? {
+                Some((Channel::Rtp, packet)) => {
+                    if let Some(header) = Header::parse(&packet) {
+                        self.reception.handle(now, &header);
+                    }
+                    self.reorder.handle(now, packet);
+                }
+                Some((Channel::Rtcp, packet)) => {
+                    if let Some(ntp_time) = sender_report(&packet) {
+                        self.reception.handle_sender_report(now, ntp_time);
+                    }
+                    self.reports.push(packet);
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes and forgets what comes before the stream plays.
+    pub(super) fn discard(&mut self) {
+        while let Ok(Some(_)) = self.pair.try_recv() {}
+    }
+
+    /// The next packet, and whether it is RTP.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<(Vec<u8>, bool)> {
+        if let Some(report) = self.reports.pop() {
+            return Some((report, false));
+        }
+        self.reorder.poll(now).map(|packet| (packet, true))
+    }
+
+    /// Brings the record up to date, and says whether UDP is good enough.
+    pub(super) fn count(&mut self, record: &Record, now: Instant) -> Path {
+        let figures = Figures {
+            reordered: self.reorder.reordered(),
+            duplicates: self.reorder.duplicates(),
+            strangers: self.pair.strangers(),
+        };
+        record.count(Impairment::ReorderedPackets, figures.reordered - self.counted.reordered);
+        record.count(Impairment::DuplicatePackets, figures.duplicates - self.counted.duplicates);
+        record.count(Impairment::StrayPackets, figures.strangers - self.counted.strangers);
+        self.counted = figures;
+        self.reorder.losses(now).path
+    }
+
+    pub(super) async fn goodbye(&self) {
+        self.pair.goodbye().await;
+    }
+}
+
+/// The NTP time of a sender report, which begins every compound packet of a sender (RFC 3550 section 6.4.1).
+fn sender_report(packet: &[u8]) -> Option<u64> {
+    let time = packet.get(8..16)?.try_into().ok()?;
+    (packet[1] == 200).then_some(u64::from_be_bytes(time))
+}
+
+/// Waits until a port has something.
+pub(super) async fn wait_for_datagrams(udp: Option<&Udp>) -> io::Result<()> {
+    match udp {
+        Some(udp) => udp.pair.readable().await,
+        None => std::future::pending().await,
+    }
+}
