@@ -285,6 +285,7 @@ impl CameraRecord {
             reconnects: self.counters.reconnects.get(),
             access_units_dropped: dropped.iter().map(|(_, count)| count).sum(),
             dropped,
+            impairments: self.impairments(),
             panics: self.counters.panics.get(),
             decode_ms: Percentiles::of(decode_ms),
         }

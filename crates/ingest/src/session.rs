@@ -106,6 +106,11 @@ fn concerns_the_whole_camera(failure: &Failure) -> bool {
                 | Failure::Unreachable { .. }
                 | Failure::NoAnswer { .. }
                 | Failure::NotConnected { .. }
+                | Failure::NotTls { .. }
+                | Failure::TlsTooOld { .. }
+                | Failure::TlsFailed { .. }
+                | Failure::CertificateRefused { .. }
+                | Failure::NoAuthorities
         )
 }
 

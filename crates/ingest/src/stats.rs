@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::gate::Impairments;
 use crate::tile::TileState;
 
 /// One camera's figures. Nothing in it is secret.
@@ -51,6 +52,8 @@ pub struct CameraStats {
     pub access_units_dropped: u64,
     /// The same by reason: the reason's name and the number, every reason every time.
     pub dropped: Vec<(&'static str, u64)>,
+    /// What its connections suffered from.
+    pub impairments: Impairments,
     /// Panics caught in the camera's session or decode thread.
     pub panics: u64,
     /// Milliseconds from an access unit to its frame, over the last 5 s.

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout};
-use wallcast_ingest::{Hardware, SourceUrl, Transport};
+use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 use self::cameras::Cameras;
 use self::fields::{Field, Findings};
@@ -77,6 +77,8 @@ pub struct CameraEntry {
     pub substream: Option<SourceUrl>,
     /// How RTP travels.
     pub transport: Transport,
+    /// Which certificate is accepted of a camera behind `rtsps`.
+    pub certificate: Certificate,
     /// What decodes it.
     pub hwaccel: Hardware,
     /// Connected only while somebody watches.
@@ -145,6 +147,7 @@ impl CameraEntry {
             source,
             substream: None,
             transport: Transport::default(),
+            certificate: Certificate::default(),
             hwaccel: Hardware::default(),
             on_demand: false,
         }

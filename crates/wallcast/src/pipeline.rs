@@ -157,6 +157,7 @@ fn start_camera(entry: &CameraEntry, runtime: &Handle) -> Result<Camera, BuildEr
         source: entry.source.clone(),
         substream: entry.substream.clone(),
         transport: entry.transport,
+        certificate: entry.certificate,
         hwaccel: entry.hwaccel,
         on_demand: entry.on_demand,
         silence: SILENCE,

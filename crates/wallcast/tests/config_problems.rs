@@ -95,7 +95,7 @@ fn unknown_keys_get_a_suggestion_where_there_is_one() {
     check(
         "cameras: { left: { source: rtsp://a/, volume: 1 } }",
         &[
-            "1:39 cameras.left.volume: found the unknown key volume, expected one of source, substream, transport, hwaccel, on_demand",
+            "1:39 cameras.left.volume: found the unknown key volume, expected one of source, substream, transport, certificate, hwaccel, on_demand",
         ],
     );
     check_top(
@@ -211,7 +211,7 @@ fn wrong_types_say_what_stands_there() {
     check(
         "cameras: { left: [rtsp://a/] }",
         &[
-            "1:18 cameras.left: found a list, expected a mapping with source, substream, transport, hwaccel or on_demand",
+            "1:18 cameras.left: found a list, expected a mapping with source, substream, transport, certificate, hwaccel or on_demand",
         ],
     );
     check_top("webrtc: 0.0.0.0:1", &["2:9 webrtc: found a single value, expected a mapping with listen"]);
@@ -330,6 +330,11 @@ fn what_a_camera_is_read_with_has_to_exist() {
         );
     };
     check("hwaccel: nvidia", 48, "hwaccel: found nvidia, expected none, auto, vaapi, cuda, rkmpp or v4l2m2m");
+    check(
+        "certificate: mine",
+        52,
+        "certificate: found mine, expected any, verify, or a SHA-256 fingerprint of 64 hexadecimal digits",
+    );
     check("on_demand: yes", 50, "on_demand: found yes, expected true or false");
     check("on_demand: [true]", 50, "on_demand: found a list, expected true or false");
     check("transport: tls", 50, "transport: found tls, expected tcp or udp");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wallcast::auth::{Auth, Role};
 use wallcast::config::{self, Config, Encoder, Overrides, Preset};
 use wallcast_compositor::{CanvasSize, Fit, Layout};
-use wallcast_ingest::{Hardware, SourceUrl, Transport};
+use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
 
@@ -40,6 +40,7 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("hosts", format!("{:?}", config.hosts)),
         ("cameras.yard.substream", yes(config.cameras[0].substream.is_none(), "none")),
         ("cameras.yard.transport", yes(config.cameras[0].transport == Transport::Tcp, "tcp")),
+        ("cameras.yard.certificate", yes(config.cameras[0].certificate == Certificate::Any, "any")),
         ("cameras.yard.hwaccel", yes(config.cameras[0].hwaccel == Hardware::None, "none")),
         ("cameras.yard.on_demand", config.cameras[0].on_demand.to_string()),
         ("walls", format!("one called `{}` with every camera", wall.name)),
@@ -131,7 +132,7 @@ fn the_example_names_every_key_there_is() {
         .filter(|p| p.found.contains("unknown key"))
         .flat_map(|p| p.expected.strip_prefix("one of ").unwrap().split(", "))
         .collect();
-    assert!(known.len() >= 33, "{known:?}");
+    assert!(known.len() >= 34, "{known:?}");
     for key in known {
         assert!(EXAMPLE.contains(&format!("{key}:")), "{key}");
     }
@@ -147,7 +148,7 @@ auth: none
 hosts: [Wall.Local, 10.0.0.1, '::1']
 cameras:
   1: rtsp://a/
-  '2': { source: rtsps://b/, transport: udp, substream: rtsp://b/s, hwaccel: vaapi, on_demand: true }
+  '2': { source: rtsps://b/, transport: udp, substream: rtsp://b/s, certificate: verify, hwaccel: vaapi, on_demand: true }
 walls:
   tall: { size: 1080x1920, fps: 60, bitrate: 2.5M, black_after: 1500ms, align: 40ms, layout: grid, tiles: [2, 1, 2], fit: cover }
   plain:
@@ -159,6 +160,7 @@ walls:
     assert_eq!(config.hosts, ["wall.local", "10.0.0.1", "::1"]);
     assert_eq!(config.cameras[1].transport, Transport::Udp);
     assert!(config.cameras[1].substream.is_some());
+    assert_eq!(config.cameras[1].certificate, Certificate::Verify);
     assert_eq!((config.cameras[1].hwaccel, config.cameras[1].on_demand), (Hardware::Vaapi, true));
     assert_eq!((config.walls[0].align, config.walls[1].align), (Some(Duration::from_millis(40)), None));
     let wall = &config.walls[0];

@@ -122,11 +122,6 @@ impl Record {
         self.camera.session_frames(self.stream)
     }
 
-    /// Whether this camera ever delivered a picture.
-    pub(crate) fn has_decoded(&self) -> bool {
-        self.camera.counters.frames_decoded.get() > 0
-    }
-
     // What its decode thread tells and asks.
 
     /// What is to be decoded of what comes now.

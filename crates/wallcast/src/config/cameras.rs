@@ -1,6 +1,6 @@
 //! `cameras`: names and where their pictures come from.
 
-use wallcast_ingest::{Hardware, SourceUrl, SourceUrlError, Transport};
+use wallcast_ingest::{Certificate, Hardware, SourceUrl, SourceUrlError, Transport};
 
 use super::fields::{Field, Findings};
 use super::problem::shown;
@@ -8,7 +8,7 @@ use super::yaml::At;
 use super::{CameraEntry, scalars};
 
 const EXAMPLE: &str = "yard: rtsp://192.168.8.102/main";
-const KEYS: [&str; 5] = ["source", "substream", "transport", "hwaccel", "on_demand"];
+const KEYS: [&str; 6] = ["source", "substream", "transport", "certificate", "hwaccel", "on_demand"];
 const EXPECTED_URL: &str = "a URL, such as rtsp://192.168.8.102/main";
 
 /// The cameras in the order of the file, and every name with its place: names of broken cameras too, so that a tile
@@ -62,6 +62,11 @@ fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<
     let transport = fields
         .get("transport")
         .map_or(Some(Transport::default()), |field| findings.parsed(&field, "tcp or udp", self::transport));
+    let certificate = fields.get("certificate").map_or(Some(Certificate::default()), |field| {
+        findings.parsed(&field, "any, verify, or a SHA-256 fingerprint of 64 hexadecimal digits", |text| {
+            text.parse().ok()
+        })
+    });
     let hwaccel = fields.get("hwaccel").map_or(Some(Hardware::default()), |field| {
         findings.parsed(&field, "none, auto, vaapi, cuda, rkmpp or v4l2m2m", self::hwaccel)
     });
@@ -73,6 +78,7 @@ fn camera(name: &str, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<
         source: source?,
         substream: substream?,
         transport: transport?,
+        certificate: certificate?,
         hwaccel: hwaccel?,
         on_demand: on_demand?,
     })

@@ -64,9 +64,22 @@ struct CameraStats {
     decode_errors: u64,
     access_units_dropped: u64,
     dropped: BTreeMap<&'static str, u64>,
+    impairments: Impairments,
     reconnects: u64,
     panics: u64,
     decode_ms: Percentiles,
+}
+
+#[derive(Serialize)]
+struct Impairments {
+    junk_bytes: u64,
+    stray_packets: u64,
+    bad_packets: u64,
+    duplicate_packets: u64,
+    lost_packets: u64,
+    reordered_packets: u64,
+    restarts: u64,
+    over_limit: u64,
 }
 
 #[derive(Serialize)]
@@ -186,9 +199,23 @@ fn camera_stats(camera: &wallcast_ingest::CameraView, now: Instant) -> CameraSta
         decode_errors: stats.decode_errors,
         access_units_dropped: stats.access_units_dropped,
         dropped: stats.dropped.into_iter().collect(),
+        impairments: impairments(&stats.impairments),
         reconnects: stats.reconnects,
         panics: stats.panics,
         decode_ms: percentiles(stats.decode_ms.p50, stats.decode_ms.p99),
+    }
+}
+
+fn impairments(found: &wallcast_ingest::Impairments) -> Impairments {
+    Impairments {
+        junk_bytes: found.junk_bytes,
+        stray_packets: found.stray_packets,
+        bad_packets: found.bad_packets,
+        duplicate_packets: found.duplicate_packets,
+        lost_packets: found.lost_packets,
+        reordered_packets: found.reordered_packets,
+        restarts: found.restarts,
+        over_limit: found.over_limit,
     }
 }
 
