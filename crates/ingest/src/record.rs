@@ -44,6 +44,8 @@ pub(crate) struct About {
     /// The main stream's, for showing.
     pub(crate) url: String,
     pub(crate) sub_url: Option<String>,
+    /// Both streams come from one host: what is wrong with it is wrong with both.
+    pub(crate) is_one_host: bool,
     /// Disconnected while nobody looks.
     pub(crate) on_demand: bool,
     pub(crate) first_frame_budget: Duration,
@@ -93,7 +95,8 @@ struct Inner {
     plan: [bool; 2],
     /// The largest tile on any wall, looked at or not.
     placed: Option<TileSize>,
-    no_login_before: Option<Instant>,
+    /// Of main and sub.
+    no_login_before: [Option<Instant>; 2],
     /// Decode times in milliseconds, one sample an access unit that gave pictures.
     decode_ms: Window,
     /// One sample a picture of the stream that is shown.
@@ -159,7 +162,7 @@ impl CameraRecord {
             streams: Default::default(),
             plan: [false; 2],
             placed: None,
-            no_login_before: None,
+            no_login_before: [None; 2],
             decode_ms: Window::default(),
             pictures: Window::default(),
             received: Window::default(),
@@ -378,7 +381,7 @@ impl CameraRecord {
         if !is_known {
             *problem = Some(words.into());
         }
-        inner.choice.failed(at.mono, stream, elsewhere);
+        inner.choice.failed(at.mono, stream, elsewhere || !self.about.is_one_host);
         // While the other stream is on the tile, the failure is that of a stream and not of the camera.
         let concerns_tile = inner.choice.shown().is_none_or(|shown| shown == stream);
         let is_news = match concerns_tile {
@@ -391,12 +394,16 @@ impl CameraRecord {
         }
     }
 
-    fn login_refused(&self, until: Instant) {
-        self.inner.lock().no_login_before = Some(until);
+    fn login_refused(&self, stream: Stream, until: Instant) {
+        let mut inner = self.inner.lock();
+        match self.about.is_one_host {
+            true => inner.no_login_before = [Some(until); 2],
+            false => inner.no_login_before[stream as usize] = Some(until),
+        }
     }
 
-    fn no_login_before(&self) -> Option<Instant> {
-        self.inner.lock().no_login_before
+    fn no_login_before(&self, stream: Stream) -> Option<Instant> {
+        self.inner.lock().no_login_before[stream as usize]
     }
 
     fn received(&self, stream: Stream, now: Instant, bytes: usize) {
@@ -632,6 +639,7 @@ impl CameraRecord {
             name: "test".into(),
             url: "rtsp://test/".into(),
             sub_url: sub_url.map(str::to_owned),
+            is_one_host: true,
             on_demand,
             first_frame_budget: Duration::from_secs(20),
         };

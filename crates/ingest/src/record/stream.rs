@@ -103,14 +103,14 @@ impl Record {
         self.camera.failed(self.stream, at, words, elsewhere);
     }
 
-    /// The camera refused our login: no stream of it is tried before `until`.
+    /// The camera refused our login: no stream of the same host is tried before `until`.
     pub(crate) fn login_refused(&self, until: Instant) {
-        self.camera.login_refused(until);
+        self.camera.login_refused(self.stream, until);
     }
 
     /// Until when no login may be tried.
     pub(crate) fn no_login_before(&self) -> Option<Instant> {
-        self.camera.no_login_before()
+        self.camera.no_login_before(self.stream)
     }
 
     pub(crate) fn received(&self, now: Instant, bytes: usize) {

@@ -96,3 +96,27 @@ fn row_24_of_a_burst_the_newest_picture_is_shown_and_not_all_of_them_one_after_t
     assert!(stats.frames_overwritten <= 1, "{stats:?}");
     drop(thread);
 }
+
+#[test]
+fn a_decoder_that_reorders_goes_on_giving_pictures_when_it_gets_key_frames_alone() {
+    let streams: [(&[u8], Codec); 2] = [
+        (include_bytes!("../../../tests/fixtures/bframes.h264"), Codec::H264),
+        (include_bytes!("../../../tests/fixtures/bframes.h265"), Codec::H265),
+    ];
+    for (stream, codec) in streams {
+        let mut splitter = Splitter::new(codec);
+        splitter.handle(stream);
+        let units: Vec<Vec<u8>> = std::iter::from_fn(|| splitter.poll()).collect();
+        let is_key = |unit: &&Vec<u8>| crate::coded::headers(codec, unit).key;
+        let (mut decoder, mut next) = (Decoder::open(codec, Hardware::None).unwrap(), 0);
+        units[..10].iter().for_each(|unit| drop(decoder.decode(unit, Instant::now(), &mut next)));
+        let keys: Vec<&Vec<u8>> = units.iter().filter(is_key).collect();
+        let mut fed_for_nothing = 0;
+        for key in keys.iter().cycle().take(20) {
+            let decoded = decoder.decode(key, Instant::now(), &mut next);
+            assert_eq!(decoded.errors, 0);
+            fed_for_nothing = if decoded.frames.is_empty() { fed_for_nothing + 1 } else { 0 };
+            assert!(fed_for_nothing <= 4, "{codec:?}");
+        }
+    }
+}
