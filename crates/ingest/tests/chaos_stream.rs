@@ -453,7 +453,7 @@ async fn c06_marker_bits_in_the_wrong_place_cost_no_picture() {
         film
     };
     let cases =
-        [(Film::h264(), Marks::Nowhere), (Film::h264(), Marks::Everywhere), (with_sei(), Marks::Everywhere)];
+        [(Film::h264(), Marks::Nowhere), (Film::h264(), Marks::OnEveryNal), (with_sei(), Marks::OnEveryNal)];
     let trials = cases.into_iter().enumerate().map(|(number, (film, marks))| async move {
         let camera = playing(film, move |mut visit, film| async move {
             visit.rtp.marks = marks;

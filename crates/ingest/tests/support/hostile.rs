@@ -40,6 +40,8 @@ pub(crate) struct Journal(Mutex<Entries>);
 struct Entries {
     events: Vec<Event>,
     pictures: usize,
+    last_picture: Option<Instant>,
+    longest_gap: Duration,
     /// The most connections that Wallcast had open to this camera at once.
     most_connections: usize,
 }
@@ -92,6 +94,19 @@ impl Journal {
 
     pub(crate) fn pictures(&self) -> usize {
         self.0.lock().expect("no panic").pictures
+    }
+
+    fn picture_sent(&self) {
+        let mut entries = self.0.lock().expect("no panic");
+        let now = Instant::now();
+        let gap = entries.last_picture.replace(now).map_or(Duration::ZERO, |last| now - last);
+        entries.longest_gap = entries.longest_gap.max(gap);
+        entries.pictures += 1;
+    }
+
+    /// The longest time between two pictures.
+    pub(crate) fn longest_gap(&self) -> Duration {
+        self.0.lock().expect("no panic").longest_gap
     }
 
     pub(crate) fn most_connections(&self) -> usize {
@@ -277,7 +292,7 @@ impl Visit {
     pub(crate) async fn send_picture(&mut self, film: &Film) -> Result<()> {
         let packets = self.rtp.picture(film);
         self.send_packets(&packets).await?;
-        self.journal.0.lock().expect("no panic").pictures += 1;
+        self.journal.picture_sent();
         Ok(())
     }
 
