@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decode::{Decoder, Hardware};
+use crate::tile::TileState;
 
 const BLACK_AFTER: Duration = Duration::from_secs(10);
 const FULL_HD: TileSize = TileSize::new(1920, 1080);
