@@ -47,7 +47,7 @@ impl CameraTile {
     ) -> Self {
         let _on_wall = camera.put_on_wall(Instant::now(), size);
         let shown = match alignment {
-            Some(alignment) => Shown::InStep(alignment.tile(camera)),
+            Some(alignment) => Shown::InStep(alignment.tile(&camera)),
             None => Shown::Newest(camera),
         };
         Self { shown, black_after, size, _on_wall }

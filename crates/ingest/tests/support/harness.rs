@@ -392,13 +392,17 @@ fn check_ladder(label: &str, events: &[Event]) {
     let mut step = 0;
     let connects: Vec<&Event> = events.iter().filter(|event| event.what == What::Connected).collect();
     for pair in connects.windows(2) {
-        let closed = events.iter().find(|event| event.visit == pair[0].visit && event.what == What::Closed);
-        let Some(closed) = closed.filter(|closed| closed.at <= pair[1].at) else { continue };
+        let is_end =
+            |event: &&Event| event.visit == pair[0].visit && matches!(event.what, What::Closed { .. });
+        let closed = events.iter().find(is_end).filter(|closed| closed.at <= pair[1].at);
+        let Some(closed) = closed else { continue };
         if closed.at - pair[0].at >= Duration::from_secs(10) {
             step = 0;
         }
         let waited = (pair[1].at - closed.at).as_secs_f64();
-        let least = 0.8 * STEPS[step] - 0.15;
+        // What the camera noticed late looks like a wait that was short.
+        let slack = if closed.what == (What::Closed { by_camera: true }) { 0.15 } else { 0.5 };
+        let least = 0.8 * STEPS[step] - slack;
         assert!(waited >= least, "{label}: B3: connected again after {waited:.2} s, not before {least:.2} s");
         if step == 0 {
             assert!(waited <= 1.5, "{label}: B2: connected again after {waited:.2} s");

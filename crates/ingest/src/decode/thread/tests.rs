@@ -120,3 +120,23 @@ fn a_decoder_that_reorders_goes_on_giving_pictures_when_it_gets_key_frames_alone
         }
     }
 }
+
+#[test]
+fn row_23_a_panic_in_the_decoding_of_one_camera_is_nothing_to_another() {
+    let panicking = Record::for_tests();
+    let (mut feeder, units) = queue(panicking.clone());
+    let always = |_| panic!("on purpose");
+    let one = DecodeThread::spawn_with(Box::new(always), units, panicking.clone()).unwrap();
+    let healthy = Record::for_tests();
+    let (mut other_feeder, units) = queue(healthy.clone());
+    let other = DecodeThread::spawn(Hardware::None, units, healthy.clone()).unwrap();
+    let stats = |record: &Record| record.stats(Instant::now(), Duration::from_secs(10));
+    for session in 1..=5 {
+        feeder.feed(unit(session));
+        other_feeder.feed(unit(1));
+        wait_until("the panic is counted", || stats(&panicking).panics == session);
+        wait_until("the other one's picture", || stats(&healthy).frames_decoded == session);
+    }
+    assert_eq!((stats(&panicking).frames_decoded, stats(&healthy).panics), (0, 0));
+    drop((one, other));
+}
