@@ -3,7 +3,7 @@
 //! CPU milliseconds a picture: ours is the access units of the file through a camera's decoder, on one thread; ffmpeg's is
 //! the whole command `ffmpeg -threads 1 -i FILE -f null -`, so starting it is in it (the clips are long enough that it does not
 //! count). A B B A, medians. `--effort` shows instead what the lower efforts save, and what is left of the picture when it is
-//! shown at half and at a quarter of its size. `cargo bench -p wallcast-benches --bench decode [-- [--effort] CLIP…]`
+//! shown at half and at a quarter of its size; `--memory` what a decoder adds to the process. `cargo bench -p wallcast-benches --bench decode [-- [--effort | --memory] CLIP…]`
 
 #![allow(clippy::print_stdout, reason = "its table is its purpose")]
 
@@ -158,6 +158,30 @@ fn efforts(clip: &Clip) {
     println!();
 }
 
+/// Resident memory of this process in MB.
+fn resident() -> anyhow::Result<f64> {
+    let pages: f64 =
+        std::fs::read_to_string("/proc/self/statm")?.split(' ').nth(1).unwrap_or_default().parse()?;
+    Ok(pages * 4096.0 / 1e6)
+}
+
+/// What each of four decoders adds, with a frame in the cache and another one being looked at.
+fn memory(clip: &Clip) -> anyhow::Result<()> {
+    const CAMERAS: usize = 4;
+    let before = resident()?;
+    let mut cameras: Vec<_> = (0..CAMERAS).map(|_| (Decoding::open(clip.codec), VecDeque::new())).collect();
+    let mut most: f64 = 0.0;
+    for (captured, unit) in clip.timed().take(150) {
+        for (decoding, frames) in &mut cameras {
+            frames.extend(decoding.decode(unit, captured).frames);
+            frames.drain(..frames.len().saturating_sub(2));
+        }
+        most = most.max(resident()? - before);
+    }
+    println!("{:<50} {:>8.1} MB a camera", clip.name, most / CAMERAS as f64);
+    Ok(())
+}
+
 fn main() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("wallcast-decode-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -171,7 +195,7 @@ fn main() -> anyhow::Result<()> {
             "h264",
             &["-i", path, "-c:v", "copy", "-bsf:v", "h264_mp4toannexb"],
         )?);
-        let large = ["-i", path, "-vf", "scale=1920:1080", "-r", "25", "-t", "20", "-b:v", "4M"];
+        let large = ["-i", path, "-vf", "scale=1920:1080", "-r", "25", "-t", "8", "-b:v", "4M"];
         for (codec, encoder, kind, options) in [
             ("h264", "libx264", "H.264", ["-bf", "0", "-preset", "veryfast"]),
             ("h264", "libx264", "H.264 with B frames", ["-bf", "2", "-preset", "medium"]),
@@ -183,6 +207,8 @@ fn main() -> anyhow::Result<()> {
     }
     if words.iter().any(|word| word == "--effort") {
         clips.iter().for_each(efforts);
+    } else if words.iter().any(|word| word == "--memory") {
+        clips.iter().try_for_each(memory)?;
     } else {
         println!("{:<50} {:>8} {:>8} {:>8}", "CPU ms a picture", "ours", "ffmpeg", "ratio");
         clips.iter().try_for_each(compare)?;

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wallcast_ingest::fuzzing::target_access_units(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wallcast_ingest::fuzzing::run("access_units", data));

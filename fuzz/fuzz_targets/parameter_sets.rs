@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wallcast_ingest::fuzzing::target_parameter_sets(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wallcast_ingest::fuzzing::run("parameter_sets", data));

@@ -126,6 +126,7 @@ impl Camera {
             name: config.name.clone(),
             url: config.source.to_string(),
             sub_url: config.substream.as_ref().map(ToString::to_string),
+            is_one_host: config.substream.as_ref().is_none_or(|sub| sub.host() == config.source.host()),
             on_demand: config.on_demand,
             first_frame_budget: config.first_frame_budget,
         };

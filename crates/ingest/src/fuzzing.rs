@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::coded::{self, nal::Splitter};
 use crate::decode::{Decoder, Effort, Hardware};
 use crate::frame::Frame;
+use crate::gate::fuzzing as gate;
 use crate::queue::{Codec, MAX_BYTES};
 
 /// Returns, whatever the bytes.
@@ -17,10 +18,25 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("access_units", target_access_units),
     ("parameter_sets", target_parameter_sets),
     ("jpeg_header", target_jpeg_header),
+    ("rtsp_head", gate::rtsp_head),
+    ("rtsp_wire", gate::rtsp_wire),
+    ("session_description", gate::session_description),
+    ("challenges", gate::challenges),
+    ("rtp_continuity", gate::rtp_continuity),
+    ("rtp_reorder", gate::rtp_reorder),
 ];
 
+/// Runs the target of this name.
+///
+/// # Panics
+/// If it finds something.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    target.unwrap_or_else(|| panic!("no fuzz target {name}")).1(data);
+}
+
 /// The first byte says the codec and how large the pieces are that the rest comes in.
-pub fn target_access_units(data: &[u8]) {
+fn target_access_units(data: &[u8]) {
     let Some((&first, stream)) = data.split_first() else { return };
     let codec = if first & 1 == 0 { Codec::H264 } else { Codec::H265 };
     let whole = split(codec, stream, stream.len());
@@ -32,7 +48,7 @@ pub fn target_access_units(data: &[u8]) {
 }
 
 /// The first byte says the codec.
-pub fn target_parameter_sets(data: &[u8]) {
+fn target_parameter_sets(data: &[u8]) {
     let Some((&first, unit)) = data.split_first() else { return };
     let codec = if first & 1 == 0 { Codec::H264 } else { Codec::H265 };
     let Some((width, height)) = coded::picture_size(codec, unit) else { return };
@@ -40,7 +56,7 @@ pub fn target_parameter_sets(data: &[u8]) {
 }
 
 /// One JPEG picture.
-pub fn target_jpeg_header(data: &[u8]) {
+fn target_jpeg_header(data: &[u8]) {
     let Some((width, height)) = coded::picture_size(Codec::Jpeg, data) else { return };
     assert!((1..=65_535).contains(&width) && (1..=65_535).contains(&height));
 }

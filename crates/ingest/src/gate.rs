@@ -8,6 +8,7 @@
 
 mod connect;
 mod dialogue;
+pub(crate) mod fuzzing;
 mod impairment;
 mod keepalive;
 mod login;

@@ -191,7 +191,7 @@ async fn row_17_a_hundred_thousand_headers_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_17_a_description_of_many_megabytes_is_refused() {
     let camera = attacking(|mut visit| async move {
-        visit.sdp = Some(Film::h264().sdp() + &"a=x:y\r\n".repeat(4 * MIB));
+        visit.sdp = Some(Film::h264().sdp() + &"a=x:y\r\n".repeat(MIB / 2));
         visit.open(&Film::h264()).await?;
         visit.show(&Film::h264(), 5).await
     })

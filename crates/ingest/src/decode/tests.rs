@@ -160,6 +160,24 @@ fn pictures_of_more_than_16_megapixels_are_refused() {
 }
 
 #[test]
+fn a_jpeg_of_65500_by_65500_is_refused_from_its_header_alone() {
+    let mut decoder = Decoder::open(Codec::Jpeg, Hardware::None).expect("FFmpeg has the decoder");
+    let sof =
+        fixture!("yuv420.jpg").windows(2).position(|pair| pair == [0xff, 0xc0]).expect("it is baseline");
+    let mut bomb = fixture!("yuv420.jpg").to_vec();
+    bomb[sof + 5..sof + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    for picture in [&bomb[..], &bomb[..sof + 10]] {
+        let Decoded { frames, errors, refused } = decoder.decode(picture, Instant::now(), &mut 0);
+        assert_eq!((frames.len(), errors), (0, 0));
+        assert_eq!(refused, Some(Refused::TooLarge { width: 65_500, height: 65_500 }));
+    }
+    let endless = [fixture!("yuv420.jpg"), &vec![0; MAX_BYTES]].concat();
+    let refused = decoder.decode(&endless, Instant::now(), &mut 0).refused;
+    assert_eq!(refused, Some(Refused::TooManyBytes { bytes: endless.len() }));
+    assert_eq!(decoder.decode(fixture!("yuv420.jpg"), Instant::now(), &mut 0).frames.len(), 1);
+}
+
+#[test]
 fn a_jpeg_picture_becomes_a_frame_of_full_range_at_once() {
     let reference = &frames_of(fixture!("baseline.h264"), Codec::H264)[0];
     let to_full = |y: u8| ((f64::from(y) - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0) as u8;

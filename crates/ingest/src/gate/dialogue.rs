@@ -162,7 +162,7 @@ impl Dialogue {
     }
 
     /// Bytes to send to the camera.
-    pub(crate) fn to_camera(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn for_camera(&mut self) -> &mut Vec<u8> {
         &mut self.to_camera
     }
 

@@ -154,7 +154,7 @@ impl Relay {
                 return Err(self.lost_camera(failure).await);
             }
             Event::ToCamera(Ok(written)) => {
-                self.dialogue.to_camera().drain(..written);
+                self.dialogue.for_camera().drain(..written);
             }
             Event::FromRetina(Ok(read)) if read > 0 => self.handle_retina(),
             // The session was dropped; a failure was told before.
@@ -189,7 +189,7 @@ impl Relay {
         }
         let is_full = self.to_retina.len() >= MAX_WAITING;
         let has_answers = !self.to_retina.is_empty();
-        let requests = self.dialogue.to_camera();
+        let requests = self.dialogue.for_camera();
         self.wire.buffer().reserve(READ);
         self.retina_wire.buffer().reserve(1024);
         let retina = self.retina.as_ref();

@@ -93,7 +93,7 @@ pub(super) async fn handshake(
     match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
         Ok(stream) => {
             if let (Certificate::Any, Some(found)) = (certificate, verifier.found()) {
-                show_once(&format!("{host}:{}", peer.port()), found);
+                show_once(&format!("{host}:{}", peer.port()), found, verifier.is_unproven());
             }
             Ok(stream)
         }
@@ -144,16 +144,23 @@ fn problem(reason: &Reason) -> &'static str {
         Reason::UnknownIssuer => "no authority that this machine knows has issued it",
         Reason::Revoked => "it has been revoked",
         Reason::BadSignature => "its owner has not signed the handshake",
-        _ => "it is not understood",
+        _ => "it is of a kind that cannot be verified",
     }
 }
 
 /// Once per camera and certificate, not at every reconnection.
-fn show_once(camera: &str, found: [u8; 32]) {
+fn show_once(camera: &str, found: [u8; 32], unproven: bool) {
     static ALREADY: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
     let fingerprint = hex(&found);
     let mut already = ALREADY.lock();
-    if already.len() < SHOWN && already.insert(format!("{camera} {fingerprint}")) {
+    if already.len() >= SHOWN || !already.insert(format!("{camera} {fingerprint}")) {
+        return;
+    }
+    if unproven {
+        tracing::info!(
+            "the camera at {camera} has a certificate too old to be checked or pinned ({fingerprint})"
+        );
+    } else {
         tracing::info!(
             "the camera at {camera} has a certificate that is not checked; `certificate: {fingerprint}` would accept no other"
         );

@@ -35,7 +35,7 @@ pub(crate) enum Channel {
 }
 
 /// The pair of one stream: [`UdpPair::bind`], then [`UdpPair::set_peer`] with what SETUP answered, [`UdpPair::punch`]
-/// around PLAY, and [`UdpPair::recv`] from then on.
+/// around PLAY, and [`UdpPair::try_recv`] from then on, when [`UdpPair::readable`] says so.
 #[derive(Debug)]
 pub(crate) struct UdpPair {
     rtp: UdpSocket,
@@ -105,21 +105,6 @@ impl UdpPair {
         self.camera = Some(Camera { address: camera.to_canonical(), rtp: port(rtp), rtcp: port(rtcp) });
     }
 
-    /// The next datagram of the camera. Those of anybody else are counted and dropped: whoever can send to this port
-    /// must not put a picture on the wall. Which of its ports the camera sends from is its own affair; whose stream
-    /// the packets are of is told by their SSRC. Cancel safe.
-    ///
-    /// # Errors
-    /// If a socket is broken.
-    pub(crate) async fn recv(&mut self) -> io::Result<(Channel, Vec<u8>)> {
-        loop {
-            self.readable().await?;
-            if let Some(received) = self.try_recv()? {
-                return Ok(received);
-            }
-        }
-    }
-
     /// Waits until there may be a datagram. Cancel safe.
     ///
     /// # Errors
@@ -131,7 +116,10 @@ impl UdpPair {
         }
     }
 
-    /// A datagram that is already there, so that all of them can be handed in before time is let pass.
+    /// A datagram of the camera that is already there, so that all of them can be handed in before time is let pass.
+    /// Those of anybody else are counted and dropped: whoever can send to this port must not put a picture on the wall.
+    /// Which of its ports the camera sends from is its own affair; whose stream the packets are of is told by their
+    /// SSRC.
     ///
     /// # Errors
     /// If a socket is broken.

@@ -149,7 +149,8 @@ pub(crate) struct Rtp {
 pub(crate) enum Marks {
     OnTheLast,
     Nowhere,
-    Everywhere,
+    /// The last of every NAL unit: parameter sets and SEI, too.
+    OnEveryNal,
 }
 
 impl Default for Rtp {
@@ -167,27 +168,19 @@ impl Rtp {
             Codec::Jpeg => picture.iter().flat_map(|file| super::jpeg::payloads(file)).collect(),
             codec => picture.iter().flat_map(|nal| payloads(nal, codec == Codec::H265)).collect(),
         };
-        let packets = self.packets(film, &payloads);
+        let last = payloads.len() - 1;
+        let is_marked = |i: usize| match self.marks {
+            Marks::OnTheLast => i == last,
+            Marks::Nowhere => false,
+            Marks::OnEveryNal => ends_a_nal(film.codec, &payloads[i]),
+        };
+        let marks: Vec<bool> = (0..payloads.len()).map(is_marked).collect();
+        let packets = marks.into_iter().zip(&payloads);
+        let packets = packets.map(|(mark, payload)| self.packet(film, mark, payload)).collect();
         self.next += 1;
         let step = self.step.unwrap_or((film.every.as_micros() * 9 / 100) as u32);
         self.time = self.time.wrapping_add(step);
         packets
-    }
-
-    /// These payloads at the present time, with marks as for a picture.
-    pub(crate) fn packets(&mut self, film: &Film, payloads: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let last = payloads.len().saturating_sub(1);
-        let is_marked = |marks, i| match marks {
-            Marks::OnTheLast => i == last,
-            Marks::Nowhere => false,
-            Marks::Everywhere => true,
-        };
-        let marks = self.marks;
-        payloads
-            .iter()
-            .enumerate()
-            .map(|(i, payload)| self.packet(film, is_marked(marks, i), payload))
-            .collect()
     }
 
     pub(crate) fn packet(&mut self, film: &Film, mark: bool, payload: &[u8]) -> Vec<u8> {
@@ -198,5 +191,13 @@ impl Rtp {
         packet.extend(self.ssrc.to_be_bytes());
         packet.extend(payload);
         packet
+    }
+}
+
+fn ends_a_nal(codec: Codec, payload: &[u8]) -> bool {
+    match codec {
+        Codec::H264 => payload[0] & 0x1f != 28 || payload[1] & 0x40 != 0,
+        Codec::H265 => payload[0] >> 1 & 0x3f != 49 || payload[2] & 0x40 != 0,
+        Codec::Jpeg => false,
     }
 }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use wallcast_ingest::{Camera, CameraConfig, CameraStats, CameraView, Frame, SourceUrl, TileState};
+use wallcast_ingest::{Camera, CameraConfig, CameraStats, CameraView, Frame, SourceUrl, TileSize, TileState};
 
 use super::film::Film;
 use super::hostile::{Event, Hostile, What};
@@ -25,13 +25,16 @@ use super::sockets;
 pub(crate) const SCALED: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(40);
 
+/// Both cameras are shown as large as a wall of two would.
+const TILE: TileSize = TileSize::new(640, 360);
+
 /// The one place that knows how a wall looks.
 fn look(
     view: &CameraView,
     now: Instant,
     black_after: Duration,
 ) -> (TileState, Option<String>, Option<Arc<Frame>>) {
-    let tile = view.tile(now, black_after);
+    let tile = view.tile(now, black_after, TILE);
     (tile.status.state, tile.status.reason.map(|reason| reason.to_string()), tile.frame)
 }
 
@@ -64,7 +67,7 @@ impl Default for Setting {
             login: "",
             url: None,
             change: |config| config,
-            max_growth_mib: 100,
+            max_growth_mib: 200,
             ladder: Ladder::Steps,
             max_connections: 1,
         }
@@ -373,7 +376,9 @@ fn check_healthy(label: &str, seen: &Seen, stats: &CameraStats, camera: &Hostile
     // The simulated camera itself was not starved.
     assert!(sent >= 0.8 * 25.0 * watched, "{label}: the healthy camera sent {sent} pictures in {watched} s");
     assert_eq!(stats.reconnects, 0, "{label}: B5: the healthy camera was lost: {stats:?}");
-    let limit = Duration::from_millis(500).max(3 * seen.overslept);
+    // A machine so busy that the simulated camera is late is no fault of Wallcast.
+    let limit = Duration::from_millis(500)
+        .max(camera.journal.longest_gap() + 2 * seen.overslept + Duration::from_millis(200));
     for look in &seen.healthy {
         let age = look.decoded_at.map(|at| look.at.saturating_duration_since(at));
         assert!(age.is_some_and(|age| age <= limit), "{label}: B5: the healthy camera was late: {look:?}");
@@ -387,13 +392,17 @@ fn check_ladder(label: &str, events: &[Event]) {
     let mut step = 0;
     let connects: Vec<&Event> = events.iter().filter(|event| event.what == What::Connected).collect();
     for pair in connects.windows(2) {
-        let closed = events.iter().find(|event| event.visit == pair[0].visit && event.what == What::Closed);
-        let Some(closed) = closed.filter(|closed| closed.at <= pair[1].at) else { continue };
+        let is_end =
+            |event: &&Event| event.visit == pair[0].visit && matches!(event.what, What::Closed { .. });
+        let closed = events.iter().find(is_end).filter(|closed| closed.at <= pair[1].at);
+        let Some(closed) = closed else { continue };
         if closed.at - pair[0].at >= Duration::from_secs(10) {
             step = 0;
         }
         let waited = (pair[1].at - closed.at).as_secs_f64();
-        let least = 0.8 * STEPS[step] - 0.15;
+        // What the camera noticed late looks like a wait that was short.
+        let slack = if closed.what == (What::Closed { by_camera: true }) { 0.15 } else { 0.5 };
+        let least = 0.8 * STEPS[step] - slack;
         assert!(waited >= least, "{label}: B3: connected again after {waited:.2} s, not before {least:.2} s");
         if step == 0 {
             assert!(waited <= 1.5, "{label}: B2: connected again after {waited:.2} s");

@@ -40,6 +40,8 @@ pub(crate) struct Journal(Mutex<Entries>);
 struct Entries {
     events: Vec<Event>,
     pictures: usize,
+    last_picture: Option<Instant>,
+    longest_gap: Duration,
     /// The most connections that Wallcast had open to this camera at once.
     most_connections: usize,
 }
@@ -56,8 +58,10 @@ pub(crate) enum What {
     Connected,
     /// Method and head of a request.
     Asked(String, String),
-    /// By either end.
-    Closed,
+    Closed {
+        /// The script was at its end; else the other end is gone, which the camera may have noticed late.
+        by_camera: bool,
+    },
 }
 
 impl Journal {
@@ -94,6 +98,19 @@ impl Journal {
         self.0.lock().expect("no panic").pictures
     }
 
+    fn picture_sent(&self) {
+        let mut entries = self.0.lock().expect("no panic");
+        let now = Instant::now();
+        let gap = entries.last_picture.replace(now).map_or(Duration::ZERO, |last| now - last);
+        entries.longest_gap = entries.longest_gap.max(gap);
+        entries.pictures += 1;
+    }
+
+    /// The longest time between two pictures.
+    pub(crate) fn longest_gap(&self) -> Duration {
+        self.0.lock().expect("no panic").longest_gap
+    }
+
     pub(crate) fn most_connections(&self) -> usize {
         self.0.lock().expect("no panic").most_connections
     }
@@ -116,7 +133,8 @@ impl Hostile {
     {
         let bind = async move {
             let socket = TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
+            // For an address that was in use before; a new one must be nobody else's.
+            socket.set_reuseaddr(address.port() != 0)?;
             socket.bind(address)?;
             socket.listen(16)
         };
@@ -171,8 +189,8 @@ where
         let (script, journal) = (script(visit), journal.clone());
         visits.spawn(async move {
             // The script drops the connection before it is noted as closed.
-            let _ = script.await;
-            journal.note(number, What::Closed);
+            let by_camera = script.await.is_ok();
+            journal.note(number, What::Closed { by_camera });
         });
     }
 }
@@ -277,7 +295,7 @@ impl Visit {
     pub(crate) async fn send_picture(&mut self, film: &Film) -> Result<()> {
         let packets = self.rtp.picture(film);
         self.send_packets(&packets).await?;
-        self.journal.0.lock().expect("no panic").pictures += 1;
+        self.journal.picture_sent();
         Ok(())
     }
 

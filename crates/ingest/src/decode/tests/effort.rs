@@ -58,3 +58,13 @@ fn effort_may_change_at_every_access_unit() {
         }
     }
 }
+
+#[test]
+fn every_jpeg_picture_is_decoded_at_any_effort() {
+    let mut decoder = Decoder::open(Codec::Jpeg, Hardware::None).expect("FFmpeg has the decoder");
+    for effort in [Effort::NoLoopFilter, Effort::ReferencesOnly] {
+        decoder.set_effort(effort);
+        let decoded = decoder.decode(fixture!("yuv420.jpg"), Instant::now(), &mut 0);
+        assert_eq!((decoded.frames.len(), decoded.errors), (1, 0));
+    }
+}

@@ -63,7 +63,7 @@ impl Talk {
 
     /// What the camera was asked since the last call, the newest.
     fn asked(&mut self) -> Option<Message> {
-        messages(&std::mem::take(self.dialogue.to_camera())).pop()
+        messages(&std::mem::take(self.dialogue.for_camera())).pop()
     }
 
     fn answered(&mut self) -> Vec<Message> {
@@ -84,7 +84,7 @@ impl Talk {
     }
 
     fn methods(&mut self) -> Vec<String> {
-        messages(&std::mem::take(self.dialogue.to_camera())).iter().map(method).collect()
+        messages(&std::mem::take(self.dialogue.for_camera())).iter().map(method).collect()
     }
 }
 
@@ -280,7 +280,7 @@ fn requests_of_the_camera_are_answered() {
     }
     assert_eq!(talk.failure(), None);
     (0..100_000).for_each(|_| talk.camera_says("OPTIONS * RTSP/1.0\r\nCSeq: 5\r\n\r\n"));
-    assert!(talk.dialogue.to_camera().len() < 2 * MAX_UNSENT);
+    assert!(talk.dialogue.for_camera().len() < 2 * MAX_UNSENT);
     talk.camera_says("REDIRECT * RTSP/1.0\r\nCSeq: 6\r\n\r\n");
     assert_eq!(talk.failure(), Some(Failure::SentAway));
     let mut talk = Talk::playing("Session: 1\r\n");

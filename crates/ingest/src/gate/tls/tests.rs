@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, version};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, sign, version};
 
 /// A camera that has made its own certificate, as nearly all do.
 struct SelfSigned {
@@ -25,7 +25,7 @@ impl SelfSigned {
         fingerprint(&self.certificate)
     }
 
-    /// Accepts connections with one version of TLS and says back what it is told.
+    /// Accepts connections with these versions of TLS.
     async fn serve(&self, versions: &[&'static SupportedProtocolVersion]) -> SocketAddr {
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -34,24 +34,29 @@ impl SelfSigned {
             .with_no_client_auth()
             .with_single_cert(vec![self.certificate.clone()], key)
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let mut said = [0; 5];
-                    stream.read_exact(&mut said).await.unwrap();
-                    stream.write_all(&said).await.unwrap();
-                    stream.flush().await.unwrap();
-                });
-            }
-        });
-        address
+        serve(config).await
     }
+}
+
+/// Accepts connections and says back what it is told.
+async fn serve(config: ServerConfig) -> SocketAddr {
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut said = [0; 5];
+                stream.read_exact(&mut said).await.unwrap();
+                stream.write_all(&said).await.unwrap();
+                stream.flush().await.unwrap();
+            });
+        }
+    });
+    address
 }
 
 async fn shake(address: SocketAddr, certificate: Certificate) -> Result<(), String> {
@@ -125,27 +130,35 @@ async fn verified_are_the_authority_and_the_name() {
 #[tokio::test]
 async fn a_certificate_whose_key_the_camera_does_not_hold_is_refused_even_if_any_would_do() {
     let (owner, thief) = (SelfSigned::new(), SelfSigned::new());
-    let stolen = SelfSigned { certificate: owner.certificate.clone(), key: thief.key };
-    // The server's own check of key and certificate is in the way of a thief that is one of ours.
-    let signing = ring::default_provider()
-        .key_provider
-        .load_private_key(PrivateKeyDer::Pkcs8(stolen.key.serialize_der().into()))
-        .unwrap();
-    let certified = tokio_rustls::rustls::sign::CertifiedKey::new(vec![stolen.certificate.clone()], signing);
-    let resolver = tokio_rustls::rustls::sign::SingleCertAndKey::from(certified);
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    for wanted in [Certificate::Any, Certificate::Fingerprint(owner.fingerprint())] {
+        let address = serve_unchecked(owner.certificate.clone(), thief.key.serialize_der()).await;
+        let refused = shake(address, wanted).await.unwrap_err();
+        assert!(refused.contains("its owner has not signed the handshake"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_too_old_to_check_is_accepted_unless_one_is_asked_for() {
+    let certificate = &include_bytes!("../../../tests/fixtures/tls/version1.der")[..];
+    let key = include_bytes!("../../../tests/fixtures/tls/version1.key.der");
+    let address = serve_unchecked(certificate.into(), key.to_vec()).await;
+    assert_eq!(shake(address, Certificate::Any).await, Ok(()));
+    let pinned = Certificate::Fingerprint(fingerprint(certificate));
+    let refused = shake(address, pinned).await.unwrap_err();
+    assert!(refused.contains("because it is of a kind that cannot be verified"), "{refused}");
+}
+
+/// Serves also what a server of `rustls` refuses to be configured with.
+async fn serve_unchecked(certificate: CertificateDer<'static>, key: Vec<u8>) -> SocketAddr {
+    let provider = ring::default_provider();
+    let key = provider.key_provider.load_private_key(PrivateKeyDer::Pkcs8(key.into())).unwrap();
+    let certified = sign::CertifiedKey::new(vec![certificate], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let _ = TlsAcceptor::from(Arc::new(config)).accept(stream).await;
-    });
-    let refused = shake(address, Certificate::Fingerprint(owner.fingerprint())).await.unwrap_err();
-    assert!(refused.contains("its owner has not signed the handshake"), "{refused}");
+        .with_cert_resolver(Arc::new(sign::SingleCertAndKey::from(certified)));
+    serve(config).await
 }
 
 /// Answers the first bytes with these.
