@@ -139,7 +139,7 @@ where
 
 /// The attack ends by itself or is ended by Wallcast, within the time, and the picture is back after it.
 async fn check_survives(name: &str, camera: Hostile) {
-    let setting = Setting { max_growth_mib: 100, ..Setting::default() };
+    let setting = Setting { max_growth_mib: 100, ladder: Ladder::BetweenConnections, ..Setting::default() };
     let trial = Trial::start_with(name, &camera, setting).await;
     trial.until_live_in_visit(&camera, 2, 30).await;
     assert_eq!(trial.stats().panics, 0, "{name}");
