@@ -9,14 +9,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use support::film::{Codec, Film};
-use support::harness::{Ladder, Look, Setting, Trial};
-use support::hostile::{Hostile, Request, Visit, interleaved};
+use support::harness::{Ladder, Setting, Trial, never_black_again};
+use support::hostile::{Hostile, Quirk, Request, Visit, interleaved};
 use support::{jpeg, sps};
 use wallcast_ingest::TileState;
-
-fn never_black_again(looks: &[Look]) -> bool {
-    looks.iter().map(|look| look.sequence.is_some()).skip_while(|shown| !shown).all(|shown| shown)
-}
 
 /// A camera that plays but does this to its connection after every so many pictures.
 async fn disturbed<S>(every: usize, disturb: S) -> Hostile
@@ -342,9 +338,6 @@ async fn row_18_c12_packets_of_a_stale_session_are_not_ours() {
         check_put_up_with("r18c", early, 0.95),
     );
 }
-
-/// What a quirk changes in the camera's answers.
-type Quirk = fn(&Request, Vec<u8>) -> Vec<u8>;
 
 fn in_text(answer: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     String::from_utf8(answer).unwrap().replace(from, to).into_bytes()

@@ -283,6 +283,11 @@ impl Trial {
     }
 }
 
+/// Whether the tile kept a picture from its first one on.
+pub(crate) fn never_black_again(looks: &[Look]) -> bool {
+    looks.iter().map(|look| look.sequence.is_some()).skip_while(|shown| !shown).all(|shown| shown)
+}
+
 fn watch(faulty: &CameraView, healthy: &CameraView, black_after: Duration, log: &Log) {
     let mut due = Instant::now();
     let mut first = true;
