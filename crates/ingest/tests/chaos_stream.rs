@@ -237,6 +237,10 @@ enum Network {
 async fn show_over(network: Network, mut visit: Visit, film: Film) -> Result<()> {
     let mut seed = 4_711_u32;
     let mut held: Vec<Vec<u8>> = Vec::new();
+    if !matches!(network, Network::Dead) {
+        // Whoever joins cannot know what came before the first packet that he got.
+        visit.show(&film, 25).await?;
+    }
     loop {
         visit.stay(film.every, &film).await?;
         let mut packets = visit.rtp.picture(&film);

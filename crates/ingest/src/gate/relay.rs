@@ -30,7 +30,7 @@ use super::{CONNECT_BUDGET, Certificate, Told, Transport};
 use crate::camera::CameraConfig;
 use crate::record::Record;
 use crate::session::failure::Failure;
-use datagrams::{Udp, wait_for_datagrams};
+use datagrams::{DEAD_AFTER, Udp, wait_for_datagrams};
 use greeting::{Greeted, greet};
 
 /// One read. A camera's burst is a key frame of some hundred kilobytes.
@@ -292,6 +292,9 @@ impl Relay {
         if let Some(stream) = &mut self.stream {
             stream.count(&self.record);
         }
+        if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
+            udp.play(now);
+        }
         if let Some(sets) = self.dialogue.take_parameter_sets() {
             let _ = self.told.parameter_sets.set(sets);
         }
@@ -341,8 +344,11 @@ impl Relay {
             }
         }
         stream.count(&self.record);
-        if udp.count(&self.record, now) == Path::FallBack && self.dialogue.can_do_tcp() {
-            failure = failure.or(Some(Failure::LossyUdp));
+        let is_lossy = udp.count(&self.record, now) == Path::FallBack;
+        let is_dead = udp.is_dead(now);
+        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() {
+            let over_udp = if is_dead { Failure::DeadUdp { after: DEAD_AFTER } } else { Failure::LossyUdp };
+            failure = failure.or(Some(over_udp));
         }
         if let Some(failure) = failure {
             self.dialogue.fail(now, failure);

@@ -145,8 +145,16 @@ impl Wire {
         let [_, channel, high, low, ..] = self.buffer[..] else { return Found::NeedsMore };
         let length = usize::from(u16::from_be_bytes([high, low]));
         let end = PACKET_HEAD + length;
+        // All that is sent like this is RTP or RTCP, version 2. What is not has a length that says nothing; it may be an
+        // answer, though, that was written between the head of a packet and its rest.
+        let begins_wrong = |first: &u8| first >> 6 != 2 && (self.awaiting.is_none() || *first != b'R');
+        if self.channels.is_some() && length > 0 && self.buffer.get(PACKET_HEAD).is_some_and(begins_wrong) {
+            return Found::Junk(1);
+        }
         if self.buffer.len() < end {
-            return Found::NeedsMore;
+            // Two packets in a row where there should be a part of this one: there is none of this length.
+            let (inside, is_sure) = search(&self.buffer[1..], self.channels, Proof::Followed);
+            return if is_sure { Found::Junk(inside + 1) } else { Found::NeedsMore };
         }
         if let Some(cseq) = self.awaiting {
             match find_response(&self.buffer[PACKET_HEAD..], length, cseq) {
@@ -161,7 +169,7 @@ impl Wire {
         let rest = &self.buffer[end..];
         if !rest.is_empty() && !begins(rest) {
             // Its own end was never sent, and the packets that follow were taken for it.
-            let (inside, is_sure) = search(&self.buffer[1..], self.channels);
+            let (inside, is_sure) = search(&self.buffer[1..], self.channels, Proof::Any);
             if is_sure && inside + 1 < end {
                 return Found::Junk(inside + 1);
             }
@@ -196,7 +204,7 @@ impl Wire {
 
     /// Skips to where something seems to begin. Whether that is sure enough to go on.
     fn find_again(&mut self, now: Instant) -> Result<bool, Broken> {
-        let (bytes, is_sure) = search(&self.buffer, self.channels);
+        let (bytes, is_sure) = search(&self.buffer, self.channels, Proof::Any);
         self.skip(bytes, now)?;
         if is_sure {
             self.lost = None;
@@ -258,10 +266,10 @@ fn begins_message(bytes: &[u8]) -> bool {
 }
 
 /// The first place where something surely begins; without one, the first where something may begin, and else the end.
-fn search(bytes: &[u8], channels: Option<Channels>) -> (usize, bool) {
+fn search(bytes: &[u8], channels: Option<Channels>, proof: Proof) -> (usize, bool) {
     let mut maybe = None;
     for at in memchr::memchr2_iter(b'$', b'R', bytes) {
-        match plausibility(&bytes[at..], channels) {
+        match plausibility(&bytes[at..], channels, proof) {
             Plausibility::Sure => return (at, true),
             Plausibility::Maybe => maybe = maybe.or(Some(at)),
             Plausibility::No => {}
@@ -270,7 +278,15 @@ fn search(bytes: &[u8], channels: Option<Channels>) -> (usize, bool) {
     (maybe.unwrap_or(bytes.len()), false)
 }
 
-#[derive(PartialEq)]
+/// What makes a packet a sure one.
+#[derive(Clone, Copy, PartialEq)]
+enum Proof {
+    /// Something else begins behind it, or nothing has come behind it yet.
+    Any,
+    /// Another packet of ours begins behind it.
+    Followed,
+}
+
 enum Plausibility {
     Sure,
     /// More bytes will tell.
@@ -278,7 +294,7 @@ enum Plausibility {
     No,
 }
 
-fn plausibility(bytes: &[u8], channels: Option<Channels>) -> Plausibility {
+fn plausibility(bytes: &[u8], channels: Option<Channels>, proof: Proof) -> Plausibility {
     const ANSWER: &[u8] = b"RTSP/1.0 ";
     let is_answer = |bytes: &[u8]| {
         let length = ANSWER.len().min(bytes.len());
@@ -288,6 +304,9 @@ fn plausibility(bytes: &[u8], channels: Option<Channels>) -> Plausibility {
         Some(ours) => channel == ours.rtp || channel == ours.rtcp,
         None => channel < 16,
     };
+    if bytes.first() == Some(&b'R') && proof == Proof::Followed {
+        return Plausibility::No;
+    }
     if bytes.first() == Some(&b'R') {
         return match (is_answer(bytes), bytes.len() >= ANSWER.len()) {
             (true, true) => Plausibility::Sure,
@@ -308,10 +327,10 @@ fn plausibility(bytes: &[u8], channels: Option<Channels>) -> Plausibility {
     }
     match bytes.get(PACKET_HEAD + length..) {
         None => Plausibility::Maybe,
-        Some([]) => Plausibility::Sure,
         Some([b'$', channel, ..]) if is_ours(*channel) => Plausibility::Sure,
-        Some([b'$']) => Plausibility::Sure,
-        Some(rest) if is_answer(rest) => Plausibility::Sure,
+        Some([] | [b'$']) if proof == Proof::Any => Plausibility::Sure,
+        Some([] | [b'$']) => Plausibility::Maybe,
+        Some(rest) if proof == Proof::Any && is_answer(rest) => Plausibility::Sure,
         Some(_) => Plausibility::No,
     }
 }
@@ -345,7 +364,7 @@ mod tests {
         while let Some(item) = wire.poll(Instant::now()).unwrap() {
             found.push(match item {
                 Item::Message(_) => "message".to_owned(),
-                Item::Packet { channel } => format!("{channel}:{}", wire.packet().last().unwrap()),
+                Item::Packet { channel } => format!("{channel}:{}", wire.packet().last().unwrap_or(&0)),
             });
         }
         found
@@ -387,6 +406,14 @@ mod tests {
         check(&[&a, b"a dollar $ and an R", &b, &a], &["0:1", "0:2", "0:1"], 19);
         check(&[&a, &[b'$', 0, 0xff, 0xff, 0x80, 0x60][1..], &b, &a], &["0:1", "0:2", "0:1"], 5);
         check(&[&a, b"xyz", b"RTSP/1.0 200 OK\r\n\r\n", &b], &["0:1", "message", "0:2"], 3);
+    }
+
+    #[test]
+    fn a_length_that_lies_keeps_nothing_waiting() {
+        let (a, b) = (packet(0, 1, 200), packet(0, 2, 300));
+        check(&[&a, b"$\x99\xff\xff", &b, &a], &["0:1", "0:2", "0:1"], 4);
+        check(&[&a, b"$\x00\xff\xff\x80\x60", &b, &a], &["0:1", "0:2", "0:1"], 6);
+        check(&[&a, b"$\x00\x00\x00", &b], &["0:1", "0:0", "0:2"], 0);
     }
 
     #[test]

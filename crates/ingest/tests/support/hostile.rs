@@ -58,8 +58,10 @@ pub(crate) enum What {
     Connected,
     /// Method and head of a request.
     Asked(String, String),
-    /// By either end.
-    Closed,
+    Closed {
+        /// The script was at its end; else the other end is gone, which the camera may have noticed late.
+        by_camera: bool,
+    },
 }
 
 impl Journal {
@@ -131,7 +133,8 @@ impl Hostile {
     {
         let bind = async move {
             let socket = TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
+            // For an address that was in use before; a new one must be nobody else's.
+            socket.set_reuseaddr(address.port() != 0)?;
             socket.bind(address)?;
             socket.listen(16)
         };
@@ -186,8 +189,8 @@ where
         let (script, journal) = (script(visit), journal.clone());
         visits.spawn(async move {
             // The script drops the connection before it is noted as closed.
-            let _ = script.await;
-            journal.note(number, What::Closed);
+            let by_camera = script.await.is_ok();
+            journal.note(number, What::Closed { by_camera });
         });
     }
 }
