@@ -23,6 +23,7 @@ mod udp;
 mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ const CONNECT_BUDGET: Duration = Duration::from_secs(15);
 pub(crate) struct Gate {
     url: Url,
     told: Arc<Told>,
+    pictures: Pictures,
     relay: Option<JoinHandle<()>>,
     _stop: DropGuard,
 }
@@ -60,6 +62,10 @@ struct Told {
     failure: OnceLock<Failure>,
     parameter_sets: OnceLock<Vec<u8>>,
 }
+
+/// How many pictures `retina` has put together so far: what it holds on to begins after the last one.
+#[derive(Debug, Clone, Default)]
+struct Pictures(Arc<AtomicU64>);
 
 impl Gate {
     /// Connects to the camera. Nothing is said to it before `retina` connects to [`Gate::url`].
@@ -82,10 +88,18 @@ impl Gate {
 
         let told = Arc::new(Told::default());
         let stop = CancellationToken::new();
-        let relay =
-            Relay::new(config, transport, connection, url.to_string(), record, told.clone(), stop.clone());
+        let pictures = Pictures::default();
+        let relay = Relay::new(
+            config,
+            transport,
+            connection,
+            url.to_string(),
+            record,
+            (told.clone(), pictures.clone()),
+            stop.clone(),
+        );
         let relay = tokio::spawn(relay.run(listener));
-        Ok(Self { url, told, relay: Some(relay), _stop: stop.drop_guard() })
+        Ok(Self { url, told, pictures, relay: Some(relay), _stop: stop.drop_guard() })
     }
 
     /// Where `retina` finds the camera.
@@ -96,6 +110,11 @@ impl Gate {
     /// Why the session is over, if the gate knows. Set before `retina` notices anything.
     pub(crate) fn failure(&self) -> Option<Failure> {
         self.told.failure.get().cloned()
+    }
+
+    /// `retina` has put a picture together, or given one up.
+    pub(crate) fn picture_came(&self) {
+        self.pictures.0.fetch_add(1, Relaxed);
     }
 
     /// Annex B to put before each key frame: more parameter sets than `retina` holds.

@@ -8,6 +8,7 @@
 
 mod datagrams;
 mod greeting;
+mod hoard;
 mod stream;
 
 use std::io;
@@ -26,12 +27,13 @@ use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
 use super::impairment::Impairment;
 use super::reorder::Path;
 use super::wire::{Item, Wire};
-use super::{CONNECT_BUDGET, Certificate, Told, Transport};
+use super::{CONNECT_BUDGET, Certificate, Pictures, Told, Transport};
 use crate::camera::CameraConfig;
 use crate::record::Record;
 use crate::session::failure::Failure;
 use datagrams::{DEAD_AFTER, Udp, wait_for_datagrams};
 use greeting::{Greeted, greet};
+use hoard::Hoard;
 use stream::{Refused, Stream};
 
 /// One read. A camera's burst is a key frame of some hundred kilobytes.
@@ -40,6 +42,9 @@ const READ: usize = 32 * 1024;
 const MAX_WAITING: usize = 256 * 1024;
 /// How long `retina` may take for what was there when the camera closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a camera that sends us elsewhere may take to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) struct Relay {
     camera_name: String,
@@ -60,6 +65,7 @@ pub(super) struct Relay {
     udp: Option<Udp>,
     record: Arc<Record>,
     told: Arc<Told>,
+    hoard: Hoard,
     stop: CancellationToken,
 }
 
@@ -85,7 +91,7 @@ impl Relay {
         connection: Connection,
         gate_url: String,
         record: Arc<Record>,
-        told: Arc<Told>,
+        (told, pictures): (Arc<Told>, Pictures),
         stop: CancellationToken,
     ) -> Self {
         let (local, peer) = (connection.local().ip(), connection.peer());
@@ -107,6 +113,7 @@ impl Relay {
             udp: None,
             record,
             told,
+            hoard: Hoard::new(pictures),
             stop,
         }
     }
@@ -118,7 +125,11 @@ impl Relay {
             () = stop.cancelled() => return,
             greeted = greet(listener, &self.gate_url) => greeted,
         };
-        let Some(Greeted { retina, wire, request }) = greeted else { return };
+        let Some(Greeted { retina, wire, request }) = greeted else {
+            tracing::error!(camera = %self.camera_name, "the session's port on loopback is used by others");
+            let _ = self.told.failure.set(Failure::Internal);
+            return;
+        };
         self.retina = Some(retina);
         self.retina_wire = wire;
         self.dialogue.handle_retina(now(), &request);
@@ -178,13 +189,15 @@ impl Relay {
 
     async fn wait(&mut self, mut timer: std::pin::Pin<&mut Sleep>) -> Event {
         // Not reset if nothing has changed: a timer is touched for requests, not for packets.
-        let of_udp = self.udp.as_ref().map(Udp::next_deadline);
+        let is_full = self.to_retina.len() >= MAX_WAITING;
+        // Deadlines of packets, which nobody would keep at other times.
+        let of_udp = self.udp.as_ref().filter(|_| self.dialogue.is_playing() && !is_full);
+        let of_udp = of_udp.map(Udp::next_deadline);
         let deadline = self.dialogue.next_deadline().into_iter().chain(of_udp).min();
         let deadline = deadline.map(tokio::time::Instant::from_std);
         if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {
             timer.as_mut().reset(deadline);
         }
-        let is_full = self.to_retina.len() >= MAX_WAITING;
         let has_answers = !self.to_retina.is_empty();
         let requests = self.dialogue.for_camera();
         let has_requests = !requests.is_empty() || self.needs_flush;
@@ -206,7 +219,7 @@ impl Relay {
         match action {
             Action::Connect(target) => {
                 tracing::debug!(camera = %self.camera_name, "redirected by the camera");
-                let _ = self.to_camera.shutdown().await;
+                let _ = timeout(GOODBYE, self.to_camera.shutdown()).await;
                 let stop = self.stop.clone();
                 let connected = tokio::select! {
                     () = stop.cancelled() => return Err(Ended),
@@ -290,6 +303,10 @@ impl Relay {
         if let Some(stream) = &mut self.stream {
             stream.count(&self.record);
         }
+        if self.dialogue.channels().is_some() {
+            // The camera prefers its connection, whatever it was asked for.
+            self.udp = None;
+        }
         if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
             udp.play(now);
         }
@@ -315,6 +332,9 @@ impl Relay {
             Ok(is_rtp) => {
                 let channel = if is_rtp { RETINA_CHANNELS.rtp } else { RETINA_CHANNELS.rtcp };
                 append(&mut self.to_retina, channel, self.wire.packet());
+                if self.hoard.handle(self.wire.packet().len()).is_err() {
+                    self.dialogue.fail(now, Failure::PictureTooLarge);
+                }
             }
             Err(Refused::Counted(what)) => self.record.count(what, 1),
             Err(Refused::OverBudget) => self.dialogue.fail(now, Failure::PictureTooLarge),
@@ -324,6 +344,9 @@ impl Relay {
     /// Everything that waits in the UDP ports, and what has waited long enough for a packet that is missing.
     fn handle_datagrams(&mut self) {
         let (now, is_playing) = (now(), self.dialogue.is_playing());
+        if self.to_retina.len() >= MAX_WAITING {
+            return;
+        }
         let Some(udp) = &mut self.udp else { return };
         if !is_playing {
             return udp.discard();
@@ -336,6 +359,9 @@ impl Relay {
                 Ok(is_rtp) => {
                     let channel = if is_rtp { RETINA_CHANNELS.rtp } else { RETINA_CHANNELS.rtcp };
                     append(&mut self.to_retina, channel, &packet);
+                    if self.hoard.handle(packet.len()).is_err() {
+                        failure = Some(Failure::PictureTooLarge);
+                    }
                 }
                 Err(Refused::Counted(what)) => self.record.count(what, 1),
                 Err(Refused::OverBudget) => failure = Some(Failure::PictureTooLarge),

@@ -34,6 +34,8 @@ pub(crate) struct Wire {
     has_spoken: bool,
     lost: Option<Lost>,
     junk: u64,
+    /// How long the buffer was when its unfinished packet was last searched for others.
+    searched: usize,
 }
 
 /// Where our stream comes (RFC 2326 section 12.39, `interleaved`).
@@ -64,6 +66,9 @@ pub(crate) enum Broken {
     TooLarge(#[from] TooLarge),
 }
 
+/// An unfinished packet is searched for others again when so much more has come.
+const SEARCH_AGAIN: usize = 512;
+
 struct Lost {
     since: Instant,
     bytes: usize,
@@ -80,6 +85,7 @@ impl Wire {
             has_spoken: false,
             lost: None,
             junk: 0,
+            searched: 0,
         }
     }
 
@@ -111,6 +117,9 @@ impl Wire {
 
     /// The next message or packet, `None` when more bytes are needed.
     pub(crate) fn poll(&mut self, now: Instant) -> Result<Option<Item>, Broken> {
+        if self.handed_out > 0 {
+            self.searched = 0;
+        }
         self.buffer.advance(std::mem::take(&mut self.handed_out));
         loop {
             if self.lost.is_some() && !self.find_again(now)? {
@@ -128,12 +137,14 @@ impl Wire {
             };
             match found {
                 Found::Item(item) => {
+                    self.searched = 0;
                     self.lost = None;
                     return Ok(Some(item));
                 }
                 Found::NeedsMore => return Ok(None),
                 Found::Junk(_) if !self.has_spoken => return Err(Broken::NotRtsp),
                 Found::Junk(bytes) => {
+                    self.searched = 0;
                     self.lost.get_or_insert(Lost { since: now, bytes: 0 });
                     self.skip(bytes, now)?;
                 }
@@ -152,6 +163,11 @@ impl Wire {
             return Found::Junk(1);
         }
         if self.buffer.len() < end {
+            // Not again for every byte that comes.
+            if self.searched > 0 && self.buffer.len() < self.searched + SEARCH_AGAIN {
+                return Found::NeedsMore;
+            }
+            self.searched = self.buffer.len();
             // Two packets in a row where there should be a part of this one: there is none of this length.
             let (inside, is_sure) = search(&self.buffer[1..], self.channels, Proof::Followed);
             return if is_sure { Found::Junk(inside + 1) } else { Found::NeedsMore };

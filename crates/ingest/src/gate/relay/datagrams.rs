@@ -1,5 +1,6 @@
 //! A session over UDP: the ports, the order of what comes through them, and the reports that cameras want to hear.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -14,8 +15,9 @@ use crate::record::Record;
 const CLOCK_RATE: u32 = 90_000;
 /// Firewalls and routers that let nothing through say nothing about it. A camera that sends at all has begun by then.
 pub(super) const DEAD_AFTER: Duration = Duration::from_secs(5);
-/// Datagrams taken at a time, so that a flood does not keep the rest waiting.
-const BATCH: usize = 256;
+/// Bytes taken at a time, so that a flood does not keep the rest waiting; an empty datagram counts, too.
+const BATCH: usize = 256 * 1024;
+const PER_DATAGRAM: usize = 256;
 
 /// The stream's datagrams. Calling order: [`Udp::bind`], [`Udp::begin`], [`Udp::play`], and then, whenever there are datagrams or
 /// time has passed, [`Udp::receive`] and [`Udp::poll`] until nothing is left.
@@ -24,7 +26,7 @@ pub(super) struct Udp {
     reorder: Reorder,
     reception: Reception,
     /// RTCP that came, in no need of order.
-    reports: Vec<Vec<u8>>,
+    reports: VecDeque<Vec<u8>>,
     next_report: Instant,
     is_playing: bool,
     /// When the camera is to have sent something, as long as it has not.
@@ -46,7 +48,7 @@ impl Udp {
             pair: UdpPair::bind(local)?,
             reorder: Reorder::default(),
             reception: Reception::new(CLOCK_RATE, now),
-            reports: Vec::new(),
+            reports: VecDeque::new(),
             next_report: now + REPORT_EVERY,
             is_playing: false,
             dead_at: None,
@@ -86,9 +88,11 @@ impl Udp {
 
     /// Takes what waits in the ports.
     pub(super) fn receive(&mut self, now: Instant) -> io::Result<()> {
-        for _ in 0..BATCH {
+        let mut bytes = 0;
+        while bytes < BATCH {
             match self.pair.try_recv()? {
                 Some((Channel::Rtp, packet)) => {
+                    bytes += packet.len() + PER_DATAGRAM;
                     if let Some(header) = Header::parse(&packet) {
                         self.reception.handle(now, &header);
                     }
@@ -96,10 +100,11 @@ impl Udp {
                     self.reorder.handle(now, packet);
                 }
                 Some((Channel::Rtcp, packet)) => {
+                    bytes += packet.len() + PER_DATAGRAM;
                     if let Some(ntp_time) = sender_report(&packet) {
                         self.reception.handle_sender_report(now, ntp_time);
                     }
-                    self.reports.push(packet);
+                    self.reports.push_back(packet);
                 }
                 None => break,
             }
@@ -119,7 +124,7 @@ impl Udp {
 
     /// The next packet, and whether it is RTP.
     pub(super) fn poll(&mut self, now: Instant) -> Option<(Vec<u8>, bool)> {
-        if let Some(report) = self.reports.pop() {
+        if let Some(report) = self.reports.pop_front() {
             return Some((report, false));
         }
         self.reorder.poll(now).map(|packet| (packet, true))
