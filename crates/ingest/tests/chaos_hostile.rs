@@ -230,7 +230,25 @@ async fn row_17_an_endless_picture_is_refused() {
         Ok(())
     })
     .await;
-    tokio::join!(check_survives("r17f", fragments), check_survives("r17g", units));
+    // What ends no picture, whatever markers and timestamps say.
+    let extras = attacking(|mut visit| async move {
+        let film = Film::h264();
+        visit.open(&film).await?;
+        visit.show(&film, 5).await?;
+        let information = [&[0x06][..], &[0x55; 1_300]].concat();
+        for _ in 0..100 * MIB / 1_300 {
+            let packet = visit.rtp.packet(&film, true, &information);
+            visit.send_raw(&interleaved(0, &packet)).await?;
+            visit.rtp.time = visit.rtp.time.wrapping_add(3_600);
+        }
+        Ok(())
+    })
+    .await;
+    tokio::join!(
+        check_survives("r17f", fragments),
+        check_survives("r17g", units),
+        check_survives("r17m", extras)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
