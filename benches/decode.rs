@@ -1,9 +1,10 @@
 //! What does decoding cost, beside `ffmpeg -threads 1` on the same file, and what do the lower efforts save?
 //!
 //! CPU milliseconds a picture: ours is the access units of the file through a camera's decoder, on one thread; ffmpeg's is
-//! the whole command `ffmpeg -threads 1 -i FILE -f null -`, so starting it is in it (the clips are long enough that it does not
-//! count). A B B A, medians. `--effort` shows instead what the lower efforts save, and what is left of the picture when it is
-//! shown at half and at a quarter of its size; `--memory` what a decoder adds to the process. `cargo bench -p wallcast-benches --bench decode [-- [--effort | --memory] CLIP…]`
+//! `ffmpeg -threads 1 -i FILE -f null -` less the same for one picture, so that starting does not count. A B B A, medians.
+//! `--effort` shows instead what the lower efforts save, and what is left of the picture when it is shown at half and at a
+//! quarter of its size; `--memory` what a decoder adds to the process.
+//! `cargo bench -p wallcast-benches --bench decode [-- [--effort | --memory] CLIP…]`
 
 #![allow(clippy::print_stdout, reason = "its table is its purpose")]
 
@@ -70,11 +71,15 @@ impl Clip {
         ((cpu::ours() - before).as_secs_f64() * 1e3 / self.units.len() as f64, pictures)
     }
 
+    /// Starting, finding out what the file is and decoding one picture are taken off.
     fn ffmpegs(&self) -> anyhow::Result<f64> {
-        let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error", "-nostdin", "-threads", "1", "-i"]).arg(&self.path);
-        let time = cpu::of(command.args(["-f", "null", "-"]))?;
-        Ok(time.as_secs_f64() * 1e3 / self.units.len() as f64)
+        let run = |pictures: &[&str]| {
+            let mut command = Command::new("ffmpeg");
+            command.args(["-v", "error", "-nostdin", "-threads", "1", "-i"]).arg(&self.path).args(pictures);
+            cpu::of(command.args(["-f", "null", "-"]))
+        };
+        let time = run(&[])?.saturating_sub(run(&["-frames:v", "1"])?);
+        Ok(time.as_secs_f64() * 1e3 / (self.units.len() - 1) as f64)
     }
 }
 

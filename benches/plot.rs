@@ -20,8 +20,9 @@ const FPS: &str = "#c2571a";
 /// Both axes begin at zero; cameras are spaced by their logarithm, and the line drawn flat is the figure at 4 cameras plus 10 %.
 pub(crate) fn svg(points: &[Point]) -> String {
     let most_cameras = points.iter().map(|point| point.cameras).max().unwrap_or(1);
-    let top_cpu = 1.25 * points.iter().map(|point| point.cpu_ms).fold(0.1, f64::max);
-    let top_fps = 18.0;
+    // Four round steps, with room above.
+    let top_cpu = 4.0 * (1.2 / 4.0 * points.iter().map(|point| point.cpu_ms).fold(0.1, f64::max)).ceil();
+    let top_fps = 20.0;
     let x = |cameras: usize| {
         LEFT + 20.0 + (RIGHT - LEFT - 40.0) * (cameras as f64).log2() / (most_cameras as f64).log2()
     };
@@ -43,7 +44,7 @@ pub(crate) fn svg(points: &[Point]) -> String {
         let part = f64::from(quarter) / 4.0;
         let at = y(part, 1.0) + 4.0;
         text.push_str(&format!(
-            "<text x=\"{}\" y=\"{at:.1}\" text-anchor=\"end\">{:.1}</text><text x=\"{}\" y=\"{at:.1}\">{:.1}</text>\n",
+            "<text x=\"{}\" y=\"{at:.1}\" text-anchor=\"end\">{:.0}</text><text x=\"{}\" y=\"{at:.1}\">{:.0}</text>\n",
             LEFT - 6.0,
             part * top_cpu,
             RIGHT + 6.0,

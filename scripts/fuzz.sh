@@ -26,9 +26,11 @@ build() {
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares
   )
+  # The same versions as the project's, and the fuzzer's own besides.
+  [[ Cargo.lock -nt ../Cargo.lock ]] || cp ../Cargo.lock Cargo.lock
   host=$(rustc -vV | sed -n 's/^host: //p')
   # With a target named, the flags are for the programs only and not for what builds them.
-  RUSTFLAGS="${flags[*]}" cargo build --release --locked --target "$host" --bins || stop "the fuzz targets do not build; the reason is above"
+  RUSTFLAGS="${flags[*]}" cargo build --release --target "$host" --bins || stop "the fuzz targets do not build; the reason is above"
 }
 
 run() { # target → did it survive? Sets $executions.

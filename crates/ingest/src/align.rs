@@ -17,6 +17,7 @@ pub use self::group::{AlignmentStats, TileAlignment};
 
 use self::group::{Group, Shown};
 use crate::camera::CameraView;
+use crate::record::CameraRecord;
 use crate::shown::TileSize;
 use crate::tile::{Tile, TileState};
 
@@ -28,11 +29,10 @@ pub struct Alignment {
 }
 
 /// A camera on a wall that shows its cameras in step.
-#[derive(Debug)]
 pub struct AlignedTile {
     alignment: Arc<Alignment>,
     place: usize,
-    camera: CameraView,
+    camera: Arc<CameraRecord>,
     /// Of the picture that was shown last: a tile never goes back.
     sequence: u64,
 }
@@ -56,15 +56,25 @@ impl Alignment {
 
     /// One more tile of the wall.
     #[must_use]
-    pub fn tile(self: &Arc<Self>, camera: CameraView) -> AlignedTile {
-        let place = self.group.lock().add_place();
-        AlignedTile { alignment: Arc::clone(self), place, camera, sequence: 0 }
+    pub fn tile(self: &Arc<Self>, camera: &CameraView) -> AlignedTile {
+        self.tile_of(Arc::clone(camera.record()))
     }
 
     /// How well the tiles keep in step.
     #[must_use]
     pub fn stats(&self, now: Instant) -> AlignmentStats {
         self.group.lock().stats(now)
+    }
+
+    fn tile_of(self: &Arc<Self>, camera: Arc<CameraRecord>) -> AlignedTile {
+        let place = self.group.lock().add_place();
+        AlignedTile { alignment: Arc::clone(self), place, camera, sequence: 0 }
+    }
+}
+
+impl std::fmt::Debug for AlignedTile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlignedTile").field("camera", &self.camera.name()).finish_non_exhaustive()
     }
 }
 
@@ -85,3 +95,7 @@ impl AlignedTile {
         tile
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

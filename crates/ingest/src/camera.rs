@@ -7,8 +7,6 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::align::Want;
-use crate::align::ring::Timing;
 use crate::decode::{DecodeThread, Hardware, SpawnError};
 use crate::ffmpeg::{self, FfmpegTooOld};
 use crate::gate::Certificate;
@@ -128,6 +126,7 @@ impl Camera {
             name: config.name.clone(),
             url: config.source.to_string(),
             sub_url: config.substream.as_ref().map(ToString::to_string),
+            is_one_host: config.substream.as_ref().is_none_or(|sub| sub.host() == config.source.host()),
             on_demand: config.on_demand,
             first_frame_budget: config.first_frame_budget,
         };
@@ -189,6 +188,10 @@ impl Drop for Camera {
 }
 
 impl CameraView {
+    pub(crate) fn record(&self) -> &Arc<CameraRecord> {
+        &self.record
+    }
+
     /// The camera's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -202,17 +205,6 @@ impl CameraView {
     #[must_use]
     pub fn tile(&self, now: Instant, black_after: Duration, shown: TileSize) -> Tile {
         self.record.tile(now, black_after, shown)
-    }
-
-    /// The same for a wall that shows its cameras in step, and how the camera's pictures come.
-    pub(crate) fn tile_in_step(
-        &self,
-        now: Instant,
-        black_after: Duration,
-        shown: TileSize,
-        want: Want,
-    ) -> (Tile, Option<Timing>) {
-        self.record.tile_in_step(now, black_after, shown, want)
     }
 
     /// Somebody is about to look, within some seconds: the camera connects if need be, and decodes.

@@ -22,7 +22,8 @@ mod tls;
 mod udp;
 mod wire;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ const CONNECT_BUDGET: Duration = Duration::from_secs(15);
 pub(crate) struct Gate {
     url: Url,
     told: Arc<Told>,
+    pictures: Pictures,
     relay: Option<JoinHandle<()>>,
     _stop: DropGuard,
 }
@@ -60,6 +62,10 @@ struct Told {
     failure: OnceLock<Failure>,
     parameter_sets: OnceLock<Vec<u8>>,
 }
+
+/// How many pictures `retina` has put together so far: what it holds on to begins after the last one.
+#[derive(Debug, Clone, Default)]
+struct Pictures(Arc<AtomicU64>);
 
 impl Gate {
     /// Connects to the camera. Nothing is said to it before `retina` connects to [`Gate::url`].
@@ -72,9 +78,7 @@ impl Gate {
         record: Arc<Record>,
     ) -> Result<Self, Failure> {
         let connection = connect::connect(&config.source, config.certificate, CONNECT_BUDGET).await?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) = listener.map_err(|error| {
+        let (address, listener) = listen().await.map_err(|error| {
             tracing::error!(camera = %config.name, "no port on loopback for the session: {error}");
             Failure::Internal
         })?;
@@ -84,10 +88,18 @@ impl Gate {
 
         let told = Arc::new(Told::default());
         let stop = CancellationToken::new();
-        let relay =
-            Relay::new(config, transport, connection, url.to_string(), record, told.clone(), stop.clone());
+        let pictures = Pictures::default();
+        let relay = Relay::new(
+            config,
+            transport,
+            connection,
+            url.to_string(),
+            record,
+            (told.clone(), pictures.clone()),
+            stop.clone(),
+        );
         let relay = tokio::spawn(relay.run(listener));
-        Ok(Self { url, told, relay: Some(relay), _stop: stop.drop_guard() })
+        Ok(Self { url, told, pictures, relay: Some(relay), _stop: stop.drop_guard() })
     }
 
     /// Where `retina` finds the camera.
@@ -100,6 +112,11 @@ impl Gate {
         self.told.failure.get().cloned()
     }
 
+    /// `retina` has put a picture together, or given one up.
+    pub(crate) fn picture_came(&self) {
+        self.pictures.0.fetch_add(1, Relaxed);
+    }
+
     /// Annex B to put before each key frame: more parameter sets than `retina` holds.
     pub(crate) fn parameter_sets(&self) -> Option<&[u8]> {
         self.told.parameter_sets.get().map(Vec::as_slice)
@@ -109,4 +126,14 @@ impl Gate {
     pub(crate) fn take_relay(&mut self) -> Option<JoinHandle<()>> {
         self.relay.take()
     }
+}
+
+/// A port for `retina`. Not on the address that everybody uses, where it exists: a port there that is free again may
+/// next be a server's, and our own connection would look like one to it.
+async fn listen() -> std::io::Result<(SocketAddr, TcpListener)> {
+    let listener = match TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+    };
+    Ok((listener.local_addr()?, listener))
 }

@@ -9,6 +9,7 @@ mod choice;
 mod counters;
 mod faults;
 mod looks;
+mod state;
 mod stream;
 
 use std::sync::Arc;
@@ -22,21 +23,18 @@ pub(crate) use self::choice::Stream;
 pub(crate) use self::counters::Dropped;
 pub(crate) use self::stream::{Output, Record};
 
-use self::cache::{Cache, Replaced};
-use self::choice::Choice;
+use self::cache::Cache;
 use self::counters::Counters;
-use self::faults::Faults;
-use self::looks::Looks;
+use self::state::{Inner, StreamState};
 use crate::align::Want;
 use crate::align::clock::Basis;
 use crate::align::ring::Timing;
 use crate::frame::Frame;
 use crate::gate::{Counted, Impairment, Impairments};
-use crate::pace::SessionFrames;
 use crate::queue::Codec;
 use crate::shown::TileSize;
-use crate::stats::{CameraStats, Percentiles, StreamStats, Window};
-use crate::tile::{Facts, Moment, Tile, TileState, TileStatus};
+use crate::stats::{CameraStats, Percentiles, StreamStats};
+use crate::tile::{Facts, Moment, Tile, TileStatus};
 
 /// What a record is made of.
 pub(crate) struct About {
@@ -44,6 +42,8 @@ pub(crate) struct About {
     /// The main stream's, for showing.
     pub(crate) url: String,
     pub(crate) sub_url: Option<String>,
+    /// Both streams come from one host: what is wrong with it is wrong with both.
+    pub(crate) is_one_host: bool,
     /// Disconnected while nobody looks.
     pub(crate) on_demand: bool,
     pub(crate) first_frame_budget: Duration,
@@ -77,72 +77,6 @@ pub(crate) enum Demand {
 const ANNOUNCED_FOR: Duration = Duration::from_secs(5);
 /// A camera `on_demand` stays connected this long after the last look.
 const LINGER: Duration = Duration::from_secs(10);
-/// So many access units may go into a decoder, once it has given a picture, without another one coming out: more than a
-/// decoder that gets key frames alone keeps back.
-const FED_FOR_NOTHING: u32 = 4;
-
-struct Inner {
-    facts: Facts,
-    cache: Cache,
-    looks: Looks,
-    choice: Choice,
-    faults: Faults,
-    /// Of main and sub.
-    streams: [StreamState; 2],
-    /// Which of them had sessions wanted when last asked.
-    plan: [bool; 2],
-    /// The largest tile on any wall, looked at or not.
-    placed: Option<TileSize>,
-    no_login_before: Option<Instant>,
-    /// Decode times in milliseconds, one sample an access unit that gave pictures.
-    decode_ms: Window,
-    /// One sample a picture of the stream that is shown.
-    pictures: Window,
-    /// Bytes of the stream that is shown, one sample an access unit.
-    received: Window,
-}
-
-#[derive(Default)]
-struct StreamState {
-    codec: Option<Codec>,
-    resolution: Option<(u32, u32)>,
-    hardware: Option<&'static str>,
-    /// What its pictures' times are taken from.
-    clock: Option<Basis>,
-    session: Option<SessionState>,
-    /// Why it failed, until it has pictures again.
-    problem: Option<Arc<str>>,
-}
-
-/// The session that runs.
-#[derive(Default)]
-struct SessionState {
-    number: u64,
-    frames: Option<SessionFrames>,
-    /// The last access unit given to the decoder was refused, without a picture.
-    is_refused: bool,
-    /// Access units given to the decoder since its last picture.
-    fed_for_nothing: u32,
-    /// Access units that were passed over wait for the decoder.
-    is_behind: bool,
-    /// Since when each access unit is the one before once more, and looks like a frozen camera.
-    is_frozen: bool,
-}
-
-impl SessionState {
-    /// What it decoded last was well, so what it has passed over since then can be believed in.
-    fn is_sound(&self) -> bool {
-        self.frames.is_some() && !self.is_refused && self.fed_for_nothing <= FED_FOR_NOTHING
-    }
-
-    fn fresh(&mut self, at: Instant) {
-        match &mut self.frames {
-            Some(frames) => frames.add(at),
-            none => *none = Some(SessionFrames::begin(at)),
-        }
-    }
-}
-
 impl CameraRecord {
     pub(crate) fn new(about: About, started: Moment) -> Arc<Self> {
         let has_sub = about.sub_url.is_some();
@@ -150,20 +84,7 @@ impl CameraRecord {
         if about.on_demand {
             facts.rested(started);
         }
-        let inner = Inner {
-            facts,
-            cache: Cache::default(),
-            looks: Looks::default(),
-            choice: Choice::new(started.mono, has_sub),
-            faults: Faults::default(),
-            streams: Default::default(),
-            plan: [false; 2],
-            placed: None,
-            no_login_before: None,
-            decode_ms: Window::default(),
-            pictures: Window::default(),
-            received: Window::default(),
-        };
+        let inner = Inner::new(started, has_sub, facts);
         Arc::new(Self {
             about,
             inner: Mutex::new(inner),
@@ -299,11 +220,7 @@ impl CameraRecord {
                 Some(StreamStats {
                     name: stream.as_str(),
                     url: url?.clone(),
-                    state: match &state.session {
-                        None => "resting",
-                        Some(session) if session.frames.is_none() => "connecting",
-                        Some(_) => "playing",
-                    },
+                    state: state.as_str(),
                     reason: state.problem.as_deref().map(str::to_owned),
                     codec: state.codec.map(Codec::as_str),
                     resolution: state.resolution,
@@ -312,7 +229,7 @@ impl CameraRecord {
             .collect()
     }
 
-    // What each stream's end tells and asks.
+    // What the streams' ends ask and tell, see [`stream`].
 
     fn is_wanted(&self, now: Instant, stream: Stream) -> bool {
         let mut inner = self.inner.lock();
@@ -323,189 +240,6 @@ impl CameraRecord {
             self.changed.notify_waiters();
         }
         wanted
-    }
-
-    fn demand(&self, now: Instant, stream: Stream) -> Demand {
-        let inner = self.inner.lock();
-        let is_needed = inner.choice.wanted() == stream || inner.choice.shown() == Some(stream);
-        match inner.looks.largest(now) {
-            Some(size) if is_needed || inner.plan[stream as usize] => Demand::Pictures(size),
-            None if self.walls.load(Relaxed) > 0 => Demand::KeyFrames,
-            _ => Demand::Nothing,
-        }
-    }
-
-    fn next_sequence(&self) -> u64 {
-        self.sequence.load(Relaxed)
-    }
-
-    fn used_sequences_below(&self, next: u64) {
-        self.sequence.fetch_max(next, Relaxed);
-    }
-
-    fn session_began(&self, stream: Stream, number: u64, is_retry: bool) {
-        let session = SessionState { number, ..SessionState::default() };
-        self.inner.lock().streams[stream as usize].session = Some(session);
-        if is_retry {
-            self.counters.reconnects.add(1);
-        }
-    }
-
-    fn session_ended(&self, stream: Stream) {
-        let state = &mut self.inner.lock().streams[stream as usize];
-        (state.session, state.problem) = (None, None);
-    }
-
-    fn progressed(&self, stream: Stream, words: &str) {
-        let mut inner = self.inner.lock();
-        if inner.choice.wanted() == stream {
-            inner.facts.progressed(words);
-        }
-    }
-
-    fn found_video(&self, stream: Stream, codec: Codec) {
-        self.inner.lock().streams[stream as usize].codec = Some(codec);
-    }
-
-    fn clock_is(&self, stream: Stream, clock: Basis) {
-        self.inner.lock().streams[stream as usize].clock = Some(clock);
-    }
-
-    fn failed(&self, stream: Stream, at: Moment, words: &str, elsewhere: bool) {
-        let mut inner = self.inner.lock();
-        let problem = &mut inner.streams[stream as usize].problem;
-        let is_known = problem.as_deref() == Some(words);
-        if !is_known {
-            *problem = Some(words.into());
-        }
-        inner.choice.failed(at.mono, stream, elsewhere);
-        // While the other stream is on the tile, the failure is that of a stream and not of the camera.
-        let concerns_tile = inner.choice.shown().is_none_or(|shown| shown == stream);
-        let is_news = match concerns_tile {
-            true => inner.facts.failed(at, words),
-            false => !is_known,
-        };
-        self.replan_and_tell(inner, at.mono);
-        if is_news {
-            tracing::warn!(camera = %self.name(), stream = stream.as_str(), "{words}");
-        }
-    }
-
-    fn login_refused(&self, until: Instant) {
-        self.inner.lock().no_login_before = Some(until);
-    }
-
-    fn no_login_before(&self) -> Option<Instant> {
-        self.inner.lock().no_login_before
-    }
-
-    fn received(&self, stream: Stream, now: Instant, bytes: usize) {
-        let mut inner = self.inner.lock();
-        if inner.choice.shown().is_none_or(|shown| shown == stream) {
-            inner.received.add(now, bytes as f64);
-        }
-    }
-
-    fn session_frames(&self, stream: Stream) -> Option<SessionFrames> {
-        self.inner.lock().streams[stream as usize].session.as_ref()?.frames
-    }
-
-    fn decoded(&self, stream: Stream, session: u64, at: Moment, output: Output) {
-        let Output { frames, errors, took, was_passed_over, hardware } = output;
-        self.counters.decode_errors.add(errors.into());
-        let mut inner = self.inner.lock();
-        if let Some(state) = inner.session(stream, session) {
-            state.is_refused = errors > 0 && frames == 0;
-            state.fed_for_nothing = if frames > 0 { 0 } else { state.fed_for_nothing.saturating_add(1) };
-        }
-        inner.streams[stream as usize].hardware = hardware;
-        if frames > 0 {
-            inner.decode_ms.add(at.mono, took.as_secs_f64() * 1_000.0);
-        }
-        if inner.choice.shown().is_none_or(|shown| shown == stream) && !was_passed_over {
-            (0..frames).for_each(|_| inner.pictures.add(at.mono, 1.0));
-        }
-        drop(inner);
-        self.counters.frames_decoded.add(frames.into());
-    }
-
-    fn refused(&self, stream: Stream, session: u64, why: Dropped, words: &str) {
-        self.counters.add_dropped(why);
-        let mut inner = self.inner.lock();
-        let Some(state) = inner.session(stream, session) else { return };
-        if state.frames.is_none() {
-            state.is_refused = true;
-            inner.facts.progressed(words);
-        }
-    }
-
-    fn published(&self, stream: Stream, session: u64, at: Moment, frame: Arc<Frame>, is_behind: bool) {
-        let (width, height) = (frame.width(), frame.height());
-        let mut inner = self.inner.lock();
-        if let Some(state) = inner.session(stream, session) {
-            state.is_behind = is_behind;
-            state.is_frozen = false;
-            state.fresh(at.mono);
-        }
-        let is_first = inner.choice.shown().is_none();
-        let Published { recovered, came_back, replaced } = inner.publish(stream, at, frame);
-        self.replan_and_tell(inner, at.mono);
-        drop(replaced);
-        let (camera, stream) = (self.name(), stream.as_str());
-        match recovered.or(came_back) {
-            Some(reason) => {
-                tracing::info!(camera, stream, width, height, "picture is back after: {reason}");
-            }
-            None if is_first => tracing::info!(camera, stream, width, height, "first picture"),
-            None => {}
-        }
-    }
-
-    fn overtaken(&self, stream: Stream, now: Instant, frame: &Arc<Frame>) {
-        let mut inner = self.inner.lock();
-        let is_shown = inner.choice.shown() == Some(stream);
-        let replaced = is_shown.then(|| inner.cache.overtaken(now, frame));
-        drop(inner);
-        drop(replaced);
-    }
-
-    fn passed_over(&self, stream: Stream, session: u64, at: Moment) {
-        self.counters.frames_passed_over.add(1);
-        let mut inner = self.inner.lock();
-        let Some(state) = inner.session(stream, session) else { return };
-        state.is_behind = true;
-        state.is_frozen = false;
-        if !state.is_sound() {
-            return;
-        }
-        state.fresh(at.mono);
-        inner.seen_without_decoding(stream, at);
-    }
-
-    fn skipped(&self, stream: Stream, session: u64, at: Moment) {
-        self.counters.frames_passed_over.add(1);
-        let mut inner = self.inner.lock();
-        let Some(state) = inner.session(stream, session) else { return };
-        state.fed_for_nothing = 0;
-        if state.is_sound() {
-            state.fresh(at.mono);
-            inner.seen_without_decoding(stream, at);
-        }
-    }
-
-    fn repeated(&self, stream: Stream, session: u64, at: Moment, is_static: bool) {
-        self.counters.frames_duplicate.add(1);
-        let mut inner = self.inner.lock();
-        let Some(state) = inner.session(stream, session) else { return };
-        state.is_frozen = !is_static;
-        if is_static && state.is_sound() {
-            state.fresh(at.mono);
-            inner.seen_without_decoding(stream, at);
-        }
-    }
-
-    fn is_frozen(&self, stream: Stream) -> bool {
-        self.inner.lock().streams[stream as usize].session.as_ref().is_some_and(|state| state.is_frozen)
     }
 
     fn count_panic(&self, at: Moment) {
@@ -555,72 +289,6 @@ impl CameraRecord {
     }
 }
 
-struct Published {
-    /// How the camera had failed before, if it had.
-    recovered: Option<Arc<str>>,
-    /// The same of its stream.
-    came_back: Option<Arc<str>>,
-    /// To be freed outside of the lock.
-    replaced: Replaced,
-}
-
-impl Inner {
-    /// The session of this number, if it still is the one that runs.
-    fn session(&mut self, stream: Stream, number: u64) -> Option<&mut SessionState> {
-        self.streams[stream as usize].session.as_mut().filter(|session| session.number == number)
-    }
-
-    fn look(
-        &mut self,
-        now: Instant,
-        black_after: Duration,
-        look: impl FnOnce(&mut Cache) -> Option<Arc<Frame>>,
-    ) -> Tile {
-        let mut status = self.facts.status(now, black_after);
-        let is_behind = |inner: &Self| {
-            let session = inner.streams[inner.choice.shown()? as usize].session.as_ref()?;
-            if session.is_behind { inner.cache.captured_at() } else { None }
-        };
-        if let Some(taken) = is_behind(self)
-            && let Some(behind) = self.facts.catching_up(now, black_after, taken)
-        {
-            status = behind;
-        }
-        let frame = match status.state {
-            TileState::Live | TileState::Holding => look(&mut self.cache),
-            TileState::Connecting | TileState::Offline => None,
-        };
-        Tile { status, frame }
-    }
-
-    fn publish(&mut self, stream: Stream, at: Moment, frame: Arc<Frame>) -> Published {
-        let size = (frame.width(), frame.height());
-        let state = &mut self.streams[stream as usize];
-        state.resolution = Some(size);
-        let came_back = state.problem.take();
-        let is_newer = self.cache.is_newer(&frame);
-        if self.facts.is_resting()
-            || !self.cache.takes(&frame)
-            || !self.choice.publishes(at.mono, stream, size, is_newer)
-        {
-            return Published { recovered: None, came_back, replaced: Replaced::default() };
-        }
-        let replaced = self.cache.publish(at.mono, frame);
-        if replaced.is_missed {
-            self.looks.missed_one();
-        }
-        Published { recovered: self.facts.fresh(at), came_back, replaced }
-    }
-
-    /// Something came that is as good as a decoded picture.
-    fn seen_without_decoding(&mut self, stream: Stream, at: Moment) {
-        if self.choice.shown() == Some(stream) {
-            self.pictures.add(at.mono, 1.0);
-            self.facts.fresh(at);
-        }
-    }
-}
-
 #[cfg(test)]
 impl CameraRecord {
     pub(crate) fn for_tests() -> Arc<Self> {
@@ -632,6 +300,7 @@ impl CameraRecord {
             name: "test".into(),
             url: "rtsp://test/".into(),
             sub_url: sub_url.map(str::to_owned),
+            is_one_host: true,
             on_demand,
             first_frame_budget: Duration::from_secs(20),
         };

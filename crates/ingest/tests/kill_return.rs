@@ -17,7 +17,7 @@ use footprint::{Footprint, in_a_process_of_its_own};
 use server::{After, H264, H265, Script, Server, Stream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
-use wallcast_ingest::{Camera, CameraConfig, CameraView, SourceUrl};
+use wallcast_ingest::{Camera, CameraConfig, CameraView, SourceUrl, TileSize};
 
 /// Ten pictures, and the last twenty-five of a longer film in another codec.
 const SHORT: Stream = Stream { bytes: include_bytes!("fixtures/small.h264"), every_ms: 1, ..H264 };
@@ -32,7 +32,7 @@ fn camera(address: SocketAddr) -> Camera {
 
 fn decoded(view: &CameraView) -> u64 {
     // A camera that nobody looks at has the right to decode less.
-    let _looked_at = view.tile(Instant::now(), Duration::from_secs(10));
+    let _looked_at = view.tile(Instant::now(), Duration::from_secs(10), TileSize::new(320, 180));
     view.stats(Instant::now()).frames_decoded
 }
 

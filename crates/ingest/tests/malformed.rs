@@ -3,7 +3,7 @@
 //!
 //! The damage is the same in every run. `WALLCAST_MALFORMED_SEED=n` tries another; a failure says which one it was.
 
-#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may end at the first surprise")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -102,7 +102,7 @@ pub struct WallEntry {
     pub encoder: Encoder,
     /// How long a tile holds its last frame.
     pub black_after: Duration,
-    /// How far the tiles go back to show the same instant; none for the newest frame of each.
+    /// How far the tiles look back to show the same instant; none for the newest frame of each.
     pub align: Option<Duration>,
     /// The tiles' places on a canvas of `size`.
     pub layout: Layout,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wallcast_compositor::{
     AccessUnit, ColorMatrix, ColorRange, Fit, PictureView, Placement, Sink, TileSource, WallView,
 };
-use wallcast_ingest::{CameraView, OnWall, TileSize};
+use wallcast_ingest::{AlignedTile, Alignment, CameraView, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
 
 use crate::rtsp::Mount;
@@ -26,24 +26,43 @@ pub fn tile_size(placement: &Placement) -> TileSize {
 
 /// A camera as a tile of one wall.
 pub struct CameraTile {
-    camera: CameraView,
+    shown: Shown,
     black_after: Duration,
     size: TileSize,
     /// The camera is ready to be looked at for as long as there is this tile.
     _on_wall: OnWall,
 }
 
+/// Which of a camera's pictures.
+enum Shown {
+    Newest(CameraView),
+    InStep(AlignedTile),
+}
+
 impl CameraTile {
-    /// Shows `camera` at a place of this size, and black once its last decoded frame is `black_after` old.
-    pub fn new(camera: CameraView, black_after: Duration, size: TileSize) -> Self {
+    /// Shows `camera` at a place of this size, and black once its last decoded frame is `black_after` old; in step with
+    /// the other tiles of `alignment`, if there is one.
+    pub fn new(
+        camera: CameraView,
+        black_after: Duration,
+        size: TileSize,
+        alignment: Option<&Arc<Alignment>>,
+    ) -> Self {
         let _on_wall = camera.put_on_wall(Instant::now(), size);
-        Self { camera, black_after, size, _on_wall }
+        let shown = match alignment {
+            Some(alignment) => Shown::InStep(alignment.tile(&camera)),
+            None => Shown::Newest(camera),
+        };
+        Self { shown, black_after, size, _on_wall }
     }
 }
 
 impl TileSource for CameraTile {
     fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        let tile = self.camera.tile(now, self.black_after, self.size);
+        let tile = match &mut self.shown {
+            Shown::Newest(camera) => camera.tile(now, self.black_after, self.size),
+            Shown::InStep(tile) => tile.tile(now, self.black_after, self.size),
+        };
         match &tile.frame {
             Some(frame) => paint(Some(PictureView {
                 width: frame.width(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use wallcast_compositor::encoder::Level;
 use wallcast_compositor::{Sink, TileSource, Wall, WallConfig, WallView};
-use wallcast_ingest::{Camera, CameraConfig, CameraView};
+use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
 
 use crate::config::{CameraEntry, Config, WallEntry};
@@ -75,6 +75,8 @@ pub struct WallOutput {
     pub tiles: Vec<CameraView>,
     /// The same, to wake them before a viewer is there.
     pub watched: Watched,
+    /// What keeps the tiles in step, in the same order, where the wall is to align them.
+    pub alignment: Option<Arc<Alignment>>,
     /// When a tile of this wall goes black.
     pub black_after: Duration,
 }
@@ -182,8 +184,10 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
     let mount = Mount::with_frame_rate(&entry.name, f64::from(entry.fps.get()), key_frames.callback());
     mounts.add(Arc::clone(&mount))?;
 
+    let alignment = entry.align.map(|align| Alignment::new(align, entry.fps.time_of(1)));
     let shown = tiles.iter().zip(sizes).map(|(camera, size)| {
-        Box::new(CameraTile::new(camera.clone(), entry.black_after, size)) as Box<dyn TileSource>
+        let tile = CameraTile::new(camera.clone(), entry.black_after, size, alignment.as_ref());
+        Box::new(tile) as Box<dyn TileSource>
     });
     let sources = shown.collect();
     let sinks: Vec<Arc<dyn Sink>> =
@@ -199,8 +203,8 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
     let wall = Wall::start(config, sources, sinks)
         .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
     key_frames.connect(wall.view());
-    let output =
-        WallOutput { view: wall.view(), source, mount, tiles, watched, black_after: entry.black_after };
+    let black_after = entry.black_after;
+    let output = WallOutput { view: wall.view(), source, mount, tiles, watched, alignment, black_after };
     Ok(RunningWall { wall, output })
 }
 

@@ -96,8 +96,9 @@ fn aligned_tiles_of_one_source_differ_by_one_frame_at_most_though_one_comes_300_
     let (found, wallcast) = differences(test, "align: 200ms", in_step);
     let mut apart: Vec<i64> = found.iter().map(|ahead| ahead.abs()).collect();
     apart.sort_unstable();
-    let equal = apart.iter().filter(|apart| **apart == 0).count() * 100 / apart.len();
-    note!("{} frames: p99 {} ms apart, equal in {equal} %", apart.len(), percentile(&apart, 99));
+    let within = |frames: i64| apart.iter().filter(|apart| **apart <= frames * FRAME_MS).count();
+    let (all, equal, one) = (apart.len(), within(0), within(1));
+    note!("{all} frames: p99 {} ms apart, equal in {equal}, within one in {one}", percentile(&apart, 99));
     assert!(percentile(&apart, 99) <= FRAME_MS, "{found:?}");
 
     let wall = wallcast.stat("/walls/wall");

@@ -1,6 +1,7 @@
 //! NAL units and access units of a byte stream (ITU-T H.264 and H.265, annex B; sections 7.4.1.2 and 7.4.2.4).
 //!
-//! Cameras behind RTSP deliver whole access units; [`Splitter`] is for sources that deliver a byte stream cut anywhere.
+//! Cameras behind RTSP deliver whole access units. [`Splitter`] is the seam for sources that deliver a byte stream cut anywhere
+//! (programs that push, doorbells); until there is one, it serves tests, fuzzing and the benches.
 
 use crate::queue::{Codec, MAX_BYTES};
 

@@ -24,8 +24,9 @@ use crate::tile::Moment;
 
 /// While nobody looks, key frames are decoded no more often than this: some cameras send nothing else.
 const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
-/// How soon a look is noticed when no access unit comes that would be a reason to ask.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How soon a look is noticed, and that a session is over for good, when no access unit comes as a reason to ask.
+const LOOKED_AT_AGAIN: Duration = Duration::from_millis(100);
+const NOT_WANTED_ANY_MORE: Duration = Duration::from_secs(1);
 const NOTHING_TO_ASK: Duration = Duration::from_secs(3_600);
 
 /// Owner of the thread: dropping it stops and joins.
@@ -143,7 +144,7 @@ impl Worker {
 
     fn run(mut self, mut units: Receiver<AccessUnit>, stopped: &Receiver<()>) {
         loop {
-            let patience = if self.has_nothing_open() { NOTHING_TO_ASK } else { ASK_AGAIN };
+            let patience = self.patience();
             select_biased! {
                 recv(stopped) -> _ => return,
                 recv(units) -> unit => match unit {
@@ -163,8 +164,13 @@ impl Worker {
         }
     }
 
-    fn has_nothing_open(&self) -> bool {
-        self.group.is_empty() && matches!(self.decoder, SessionDecoder::None)
+    /// How long to wait for an access unit before asking whether anything else has changed.
+    fn patience(&self) -> Duration {
+        match self.decoder {
+            _ if !self.group.is_empty() => LOOKED_AT_AGAIN,
+            SessionDecoder::None => NOTHING_TO_ASK,
+            SessionDecoder::Open { .. } | SessionDecoder::Broken { .. } => NOT_WANTED_ANY_MORE,
+        }
     }
 
     /// A panic costs the session.
@@ -191,6 +197,14 @@ impl Worker {
     }
 
     fn handle(&mut self, unit: AccessUnit) {
+        self.sort(unit);
+        if self.backlog == 0 {
+            self.report_newest();
+        }
+    }
+
+    /// What is decoded now, what is kept, and what is nothing new.
+    fn sort(&mut self, unit: AccessUnit) {
         let at = Moment::now();
         match self.repeats.handle(&unit) {
             Repeat::New => {}
@@ -248,7 +262,6 @@ impl Worker {
             let Some(unit) = self.group.take_oldest() else { break };
             self.decode(&unit, true);
         }
-        self.report_newest();
     }
 
     /// Decodes everything that was kept, for its newest picture alone.
@@ -264,9 +277,6 @@ impl Worker {
             self.last_key_frame = Some(Instant::now());
         }
         self.decode(unit, false);
-        if self.backlog == 0 {
-            self.report_newest();
-        }
     }
 
     fn decode(&mut self, unit: &AccessUnit, was_passed_over: bool) {

@@ -8,6 +8,8 @@
 
 mod datagrams;
 mod greeting;
+mod hoard;
+mod stream;
 
 use std::io;
 use std::net::IpAddr;
@@ -24,14 +26,15 @@ use super::connect::{Connection, connect};
 use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
 use super::impairment::Impairment;
 use super::reorder::Path;
-use super::rtp::{AccessUnitBudget, Continuity, Dropped, Header, Verdict};
 use super::wire::{Item, Wire};
-use super::{CONNECT_BUDGET, Certificate, Told, Transport};
+use super::{CONNECT_BUDGET, Certificate, Pictures, Told, Transport};
 use crate::camera::CameraConfig;
 use crate::record::Record;
 use crate::session::failure::Failure;
-use datagrams::{Udp, wait_for_datagrams};
+use datagrams::{DEAD_AFTER, Udp, wait_for_datagrams};
 use greeting::{Greeted, greet};
+use hoard::Hoard;
+use stream::{Refused, Stream};
 
 /// One read. A camera's burst is a key frame of some hundred kilobytes.
 const READ: usize = 32 * 1024;
@@ -40,6 +43,9 @@ const MAX_WAITING: usize = 256 * 1024;
 /// How long `retina` may take for what was there when the camera closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long a camera that sends us elsewhere may take to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 pub(super) struct Relay {
     camera_name: String,
     certificate: Certificate,
@@ -47,6 +53,8 @@ pub(super) struct Relay {
     local: IpAddr,
     from_camera: ReadHalf<Connection>,
     to_camera: WriteHalf<Connection>,
+    /// Something was written that TLS may still hold.
+    needs_flush: bool,
     wire: Wire,
     retina: Option<TcpStream>,
     retina_wire: Wire,
@@ -57,15 +65,8 @@ pub(super) struct Relay {
     udp: Option<Udp>,
     record: Arc<Record>,
     told: Arc<Told>,
+    hoard: Hoard,
     stop: CancellationToken,
-}
-
-/// The packets of the session that plays.
-struct Stream {
-    continuity: Continuity,
-    budget: AccessUnitBudget,
-    /// What of the continuity's figures is in the record.
-    counted: (u64, u64),
 }
 
 /// What a wait ended with.
@@ -90,7 +91,7 @@ impl Relay {
         connection: Connection,
         gate_url: String,
         record: Arc<Record>,
-        told: Arc<Told>,
+        (told, pictures): (Arc<Told>, Pictures),
         stop: CancellationToken,
     ) -> Self {
         let (local, peer) = (connection.local().ip(), connection.peer());
@@ -101,6 +102,7 @@ impl Relay {
             local,
             from_camera,
             to_camera,
+            needs_flush: false,
             wire: Wire::new(),
             retina: None,
             retina_wire: Wire::new(),
@@ -111,6 +113,7 @@ impl Relay {
             udp: None,
             record,
             told,
+            hoard: Hoard::new(pictures),
             stop,
         }
     }
@@ -122,7 +125,11 @@ impl Relay {
             () = stop.cancelled() => return,
             greeted = greet(listener, &self.gate_url) => greeted,
         };
-        let Some(Greeted { retina, wire, request }) = greeted else { return };
+        let Some(Greeted { retina, wire, request }) = greeted else {
+            tracing::error!(camera = %self.camera_name, "the session's port on loopback is used by others");
+            let _ = self.told.failure.set(Failure::Internal);
+            return;
+        };
         self.retina = Some(retina);
         self.retina_wire = wire;
         self.dialogue.handle_retina(now(), &request);
@@ -155,6 +162,7 @@ impl Relay {
             }
             Event::ToCamera(Ok(written)) => {
                 self.dialogue.for_camera().drain(..written);
+                self.needs_flush = written > 0;
             }
             Event::FromRetina(Ok(read)) if read > 0 => self.handle_retina(),
             // The session was dropped; a failure was told before.
@@ -181,15 +189,18 @@ impl Relay {
 
     async fn wait(&mut self, mut timer: std::pin::Pin<&mut Sleep>) -> Event {
         // Not reset if nothing has changed: a timer is touched for requests, not for packets.
-        let of_udp = self.udp.as_ref().map(Udp::next_deadline);
+        let is_full = self.to_retina.len() >= MAX_WAITING;
+        // Deadlines of packets, which nobody would keep at other times.
+        let of_udp = self.udp.as_ref().filter(|_| self.dialogue.is_playing() && !is_full);
+        let of_udp = of_udp.map(Udp::next_deadline);
         let deadline = self.dialogue.next_deadline().into_iter().chain(of_udp).min();
         let deadline = deadline.map(tokio::time::Instant::from_std);
         if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {
             timer.as_mut().reset(deadline);
         }
-        let is_full = self.to_retina.len() >= MAX_WAITING;
         let has_answers = !self.to_retina.is_empty();
         let requests = self.dialogue.for_camera();
+        let has_requests = !requests.is_empty() || self.needs_flush;
         self.wire.buffer().reserve(READ);
         self.retina_wire.buffer().reserve(1024);
         let retina = self.retina.as_ref();
@@ -197,7 +208,7 @@ impl Relay {
             biased;
             () = self.stop.cancelled(), if retina.is_some() => Event::Stop,
             () = timer.as_mut(), if deadline.is_some() => Event::Time,
-            written = self.to_camera.write(requests), if !requests.is_empty() => Event::ToCamera(written),
+            written = write(&mut self.to_camera, requests), if has_requests => Event::ToCamera(written),
             event = wait_for(retina, self.retina_wire.buffer(), has_answers), if retina.is_some() => event,
             read = self.from_camera.read_buf(self.wire.buffer()), if !is_full => Event::FromCamera(read),
             ready = wait_for_datagrams(self.udp.as_ref()), if self.udp.is_some() && !is_full => Event::Datagrams(ready),
@@ -208,7 +219,7 @@ impl Relay {
         match action {
             Action::Connect(target) => {
                 tracing::debug!(camera = %self.camera_name, "redirected by the camera");
-                let _ = self.to_camera.shutdown().await;
+                let _ = timeout(GOODBYE, self.to_camera.shutdown()).await;
                 let stop = self.stop.clone();
                 let connected = tokio::select! {
                     () = stop.cancelled() => return Err(Ended),
@@ -292,6 +303,13 @@ impl Relay {
         if let Some(stream) = &mut self.stream {
             stream.count(&self.record);
         }
+        if self.dialogue.channels().is_some() {
+            // The camera prefers its connection, whatever it was asked for.
+            self.udp = None;
+        }
+        if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
+            udp.play(now);
+        }
         if let Some(sets) = self.dialogue.take_parameter_sets() {
             let _ = self.told.parameter_sets.set(sets);
         }
@@ -314,6 +332,9 @@ impl Relay {
             Ok(is_rtp) => {
                 let channel = if is_rtp { RETINA_CHANNELS.rtp } else { RETINA_CHANNELS.rtcp };
                 append(&mut self.to_retina, channel, self.wire.packet());
+                if self.hoard.handle(self.wire.packet().len()).is_err() {
+                    self.dialogue.fail(now, Failure::PictureTooLarge);
+                }
             }
             Err(Refused::Counted(what)) => self.record.count(what, 1),
             Err(Refused::OverBudget) => self.dialogue.fail(now, Failure::PictureTooLarge),
@@ -323,6 +344,9 @@ impl Relay {
     /// Everything that waits in the UDP ports, and what has waited long enough for a packet that is missing.
     fn handle_datagrams(&mut self) {
         let (now, is_playing) = (now(), self.dialogue.is_playing());
+        if self.to_retina.len() >= MAX_WAITING {
+            return;
+        }
         let Some(udp) = &mut self.udp else { return };
         if !is_playing {
             return udp.discard();
@@ -335,14 +359,20 @@ impl Relay {
                 Ok(is_rtp) => {
                     let channel = if is_rtp { RETINA_CHANNELS.rtp } else { RETINA_CHANNELS.rtcp };
                     append(&mut self.to_retina, channel, &packet);
+                    if self.hoard.handle(packet.len()).is_err() {
+                        failure = Some(Failure::PictureTooLarge);
+                    }
                 }
                 Err(Refused::Counted(what)) => self.record.count(what, 1),
                 Err(Refused::OverBudget) => failure = Some(Failure::PictureTooLarge),
             }
         }
         stream.count(&self.record);
-        if udp.count(&self.record, now) == Path::FallBack && self.dialogue.can_do_tcp() {
-            failure = failure.or(Some(Failure::LossyUdp));
+        let is_lossy = udp.count(&self.record, now) == Path::FallBack;
+        let is_dead = udp.is_dead(now);
+        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() {
+            let over_udp = if is_dead { Failure::DeadUdp { after: DEAD_AFTER } } else { Failure::LossyUdp };
+            failure = failure.or(Some(over_udp));
         }
         if let Some(failure) = failure {
             self.dialogue.fail(now, failure);
@@ -372,57 +402,6 @@ impl Relay {
     }
 }
 
-/// Why a packet does not go on.
-enum Refused {
-    Counted(Impairment),
-    OverBudget,
-}
-
-impl Stream {
-    fn new(dialogue: &Dialogue) -> Self {
-        let continuity = Continuity::new(dialogue.payload_type(), dialogue.ssrc());
-        Self { continuity, budget: AccessUnitBudget::default(), counted: (0, 0) }
-    }
-
-    /// Puts a packet right. `Ok` if it goes on, and whether it is RTP, which cameras send on the wrong channel at times.
-    fn handle(&mut self, packet: &mut [u8], is_rtp: bool) -> Result<bool, Refused> {
-        let is_rtcp = !is_rtp || matches!(packet.get(1), Some(192..=223));
-        if is_rtcp {
-            let ssrc = packet.get(4..8).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes);
-            return match ssrc {
-                Some(ssrc) if self.continuity.is_stray(ssrc) => {
-                    Err(Refused::Counted(Impairment::StrayPackets))
-                }
-                Some(_) => Ok(false),
-                None => Err(Refused::Counted(Impairment::BadPackets)),
-            };
-        }
-        match self.continuity.handle(packet) {
-            Verdict::Pass => {}
-            Verdict::Drop(Dropped::NotRtp | Dropped::Rtcp) => {
-                return Err(Refused::Counted(Impairment::BadPackets));
-            }
-            Verdict::Drop(Dropped::Duplicate | Dropped::Late | Dropped::Empty) => {
-                return Err(Refused::Counted(Impairment::DuplicatePackets));
-            }
-            Verdict::Drop(Dropped::PayloadType | Dropped::StraySsrc | Dropped::StrayNumber) => {
-                return Err(Refused::Counted(Impairment::StrayPackets));
-            }
-        }
-        let header = Header::parse(packet).ok_or(Refused::Counted(Impairment::BadPackets))?;
-        self.budget.handle(&header).map_err(|_| Refused::OverBudget)?;
-        Ok(true)
-    }
-
-    /// Brings the record up to date.
-    fn count(&mut self, record: &Record) {
-        let counted = (self.continuity.lost(), self.continuity.adopted());
-        record.count(Impairment::LostPackets, counted.0 - self.counted.0);
-        record.count(Impairment::Restarts, counted.1 - self.counted.1);
-        self.counted = counted;
-    }
-}
-
 /// Interleaved, as RFC 2326 section 10.12 has it.
 fn append(output: &mut BytesMut, channel: u8, packet: &[u8]) {
     let Ok(length) = u16::try_from(packet.len()) else { return };
@@ -430,6 +409,14 @@ fn append(output: &mut BytesMut, channel: u8, packet: &[u8]) {
     output.extend_from_slice(&[b'$', channel]);
     output.extend_from_slice(&length.to_be_bytes());
     output.extend_from_slice(packet);
+}
+
+/// Writes what it can, or sees off what was written before: 0. Cancel safe.
+async fn write(to_camera: &mut WriteHalf<Connection>, requests: &[u8]) -> io::Result<usize> {
+    match requests {
+        [] => to_camera.flush().await.map(|()| 0),
+        requests => to_camera.write(requests).await,
+    }
 }
 
 /// Waits until `retina` has sent something, or, if something waits for it, takes more.

@@ -210,7 +210,7 @@ impl Continuity {
     fn use_up(&mut self, header: &Header) {
         let Some(source) = self.source.as_mut().filter(|source| source.ssrc == header.ssrc) else { return };
         if (1..=MAX_DROPOUT).contains(&header.sequence.wrapping_sub(source.newest)) {
-            source.used_up += 1;
+            source.used_up = source.used_up.saturating_add(1);
         }
     }
 

@@ -169,6 +169,10 @@ fn guess(format: &str, fmtp: &str) -> Option<String> {
     }
 }
 
+/// Parameter sets beyond the first of each kind that are believed in: so many, of so many bytes in all.
+const MAX_SETS: usize = 16;
+const MAX_SETS_BYTES: usize = 8 * 1024;
+
 /// Format parameters with a value, with parameter sets that are whole or none.
 fn clean_parameters(fmtp: &str, encoding: &str) -> (String, Option<Vec<u8>>) {
     let is_h265 = encoding.eq_ignore_ascii_case("h265");
@@ -205,8 +209,10 @@ fn clean_parameters(fmtp: &str, encoding: &str) -> (String, Option<Vec<u8>>) {
         false => kept.push(format!("sprop-parameter-sets={}", firsts.join(","))),
     }
     let all: Vec<&Vec<u8>> = wanted.iter().flat_map(|kind| of_type(*kind)).collect();
+    // They go before every key frame: more than any encoder has is left out.
+    let is_sane = all.len() <= MAX_SETS && all.iter().map(|nal| nal.len()).sum::<usize>() <= MAX_SETS_BYTES;
     let annex_b = || all.iter().flat_map(|nal| START_CODE.into_iter().chain(nal.iter().copied())).collect();
-    (kept.join(";"), (all.len() > wanted.len()).then(annex_b))
+    (kept.join(";"), (all.len() > wanted.len() && is_sane).then(annex_b))
 }
 
 /// The NAL units in one piece of base64; some cameras leave Annex B marks around them.

@@ -1,12 +1,15 @@
 //! One stream's end of a camera's record: what its session and its decode thread tell and ask.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::choice::Stream;
+use super::state::{Inner, Published, SessionState};
 use super::{CameraRecord, Demand, Dropped};
 use crate::align::clock::Basis;
 use crate::frame::Frame;
@@ -50,6 +53,10 @@ impl Record {
         self.stream
     }
 
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.camera.inner.lock()
+    }
+
     // What its session tells and asks.
 
     /// Whether a session of this stream is wanted now.
@@ -72,109 +79,220 @@ impl Record {
 
     /// `is_retry`: the session before failed.
     pub(crate) fn session_began(&self, number: u64, is_retry: bool) {
-        self.camera.session_began(self.stream, number, is_retry);
+        let session = SessionState { number, ..SessionState::default() };
+        self.lock().of(self.stream).session = Some(session);
+        if is_retry {
+            self.camera.counters.reconnects.add(1);
+        }
     }
 
     /// The session ended because nobody needs it any more.
     pub(crate) fn session_ended(&self) {
-        self.camera.session_ended(self.stream);
+        let mut inner = self.lock();
+        let state = inner.of(self.stream);
+        (state.session, state.problem) = (None, None);
     }
 
-    /// What its connection suffers from.
+    pub(crate) fn progressed(&self, words: &str) {
+        let mut inner = self.lock();
+        if inner.choice.wanted() == self.stream {
+            inner.facts.progressed(words);
+        }
+    }
+
+    pub(crate) fn found_video(&self, codec: Codec) {
+        self.lock().of(self.stream).codec = Some(codec);
+    }
+
+    pub(crate) fn clock_is(&self, clock: Basis) {
+        self.lock().of(self.stream).clock = Some(clock);
+    }
+
     pub(crate) fn count(&self, what: Impairment, times: u64) {
         self.camera.count(what, times);
     }
 
-    pub(crate) fn progressed(&self, words: &str) {
-        self.camera.progressed(self.stream, words);
-    }
-
-    pub(crate) fn found_video(&self, codec: Codec) {
-        self.camera.found_video(self.stream, codec);
-    }
-
-    /// What the times of its pictures are taken from now.
-    pub(crate) fn clock_is(&self, clock: Basis) {
-        self.camera.clock_is(self.stream, clock);
-    }
-
-    /// Remembers the reason, and logs it if it is news. `elsewhere`: the camera's other stream may fare better.
-    pub(crate) fn failed(&self, at: Moment, words: &str, elsewhere: bool) {
-        self.camera.failed(self.stream, at, words, elsewhere);
-    }
-
-    /// The camera refused our login: no stream of it is tried before `until`.
-    pub(crate) fn login_refused(&self, until: Instant) {
-        self.camera.login_refused(until);
-    }
-
-    /// Until when no login may be tried.
-    pub(crate) fn no_login_before(&self) -> Option<Instant> {
-        self.camera.no_login_before()
-    }
-
     pub(crate) fn received(&self, now: Instant, bytes: usize) {
-        self.camera.received(self.stream, now, bytes);
+        let mut inner = self.lock();
+        if inner.choice.shown().is_none_or(|shown| shown == self.stream) {
+            inner.received.add(now, bytes as f64);
+        }
     }
 
     /// What the running session has decoded, or passed over in good order, so far.
     pub(crate) fn session_frames(&self) -> Option<SessionFrames> {
-        self.camera.session_frames(self.stream)
+        self.lock().of(self.stream).session.as_ref()?.frames
+    }
+
+    /// Whether the session is silent because the same picture came again and again.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.lock().of(self.stream).session.as_ref().is_some_and(|session| session.is_frozen)
+    }
+
+    /// Remembers the reason, and logs it if it is news. `elsewhere`: the camera's other stream may fare better.
+    pub(crate) fn failed(&self, at: Moment, words: &str, elsewhere: bool) {
+        let stream = self.stream;
+        let mut inner = self.lock();
+        let state = inner.of(stream);
+        if let Some(session) = &mut state.session {
+            session.has_ended = true;
+        }
+        let is_known = state.problem.as_deref() == Some(words);
+        if !is_known {
+            state.problem = Some(words.into());
+        }
+        inner.choice.failed(at.mono, stream, elsewhere || !self.camera.about.is_one_host);
+        // While the other stream is on the tile, the failure is that of a stream and not of the camera. While the camera
+        // is left alone, the reason for that is the one that counts.
+        let concerns_tile = inner.choice.shown().is_none_or(|shown| shown == stream);
+        let is_news = match concerns_tile && !inner.faults.is_left_alone(at.mono) {
+            true => inner.facts.failed(at, words),
+            false => !is_known,
+        };
+        self.camera.replan_and_tell(inner, at.mono);
+        if is_news {
+            tracing::warn!(camera = %self.name(), stream = stream.as_str(), "{words}");
+        }
+    }
+
+    /// The camera refused our login: no stream of the same host is tried before `until`.
+    pub(crate) fn login_refused(&self, until: Instant) {
+        let mut inner = self.lock();
+        match self.camera.about.is_one_host {
+            true => inner.no_login_before = [Some(until); 2],
+            false => inner.no_login_before[self.stream as usize] = Some(until),
+        }
+    }
+
+    /// Until when no login may be tried.
+    pub(crate) fn no_login_before(&self) -> Option<Instant> {
+        self.lock().no_login_before[self.stream as usize]
     }
 
     // What its decode thread tells and asks.
 
     /// What is to be decoded of what comes now.
     pub(crate) fn demand(&self, now: Instant) -> Demand {
-        self.camera.demand(now, self.stream)
+        let inner = self.lock();
+        let is_needed = inner.choice.wanted() == self.stream || inner.choice.shown() == Some(self.stream);
+        match inner.looks.largest(now) {
+            Some(size) if is_needed || inner.plan[self.stream as usize] => Demand::Pictures(size),
+            None if self.camera.walls.load(Relaxed) > 0 => Demand::KeyFrames,
+            _ => Demand::Nothing,
+        }
     }
 
     /// The number of the next frame, of whatever stream of the camera.
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.camera.next_sequence()
+        self.camera.sequence.load(Relaxed)
     }
 
     pub(crate) fn used_sequences_below(&self, next: u64) {
-        self.camera.used_sequences_below(next);
+        self.camera.sequence.fetch_max(next, Relaxed);
     }
 
     pub(crate) fn decoded(&self, session: u64, at: Moment, output: Output) {
-        self.camera.decoded(self.stream, session, at, output);
+        let Output { frames, errors, took, was_passed_over, hardware } = output;
+        self.camera.counters.decode_errors.add(errors.into());
+        let mut inner = self.lock();
+        if let Some(session) = inner.session(self.stream, session) {
+            session.is_refused = errors > 0 && frames == 0;
+            session.fed_for_nothing = if frames > 0 { 0 } else { session.fed_for_nothing.saturating_add(1) };
+        }
+        inner.of(self.stream).hardware = hardware;
+        if frames > 0 {
+            inner.decode_ms.add(at.mono, took.as_secs_f64() * 1_000.0);
+        }
+        if inner.choice.shown().is_none_or(|shown| shown == self.stream) && !was_passed_over {
+            (0..frames).for_each(|_| inner.pictures.add(at.mono, 1.0));
+        }
+        drop(inner);
+        self.camera.counters.frames_decoded.add(frames.into());
     }
 
     /// The decoder was not given an access unit, for this reason.
     pub(crate) fn refused(&self, session: u64, why: Dropped, words: &str) {
-        self.camera.refused(self.stream, session, why, words);
+        self.count_dropped(why);
+        let mut inner = self.lock();
+        let Some(session) = inner.session(self.stream, session) else { return };
+        if session.frames.is_none() {
+            session.is_refused = true;
+            inner.facts.progressed(words);
+        }
     }
 
     /// A picture for the tiles. `is_behind`: access units that came later, and were passed over, still wait.
     pub(crate) fn published(&self, session: u64, at: Moment, frame: Arc<Frame>, is_behind: bool) {
-        self.camera.published(self.stream, session, at, frame, is_behind);
+        let (width, height) = (frame.width(), frame.height());
+        let mut inner = self.lock();
+        if let Some(session) = inner.session(self.stream, session) {
+            session.is_behind = is_behind;
+            session.is_frozen = false;
+            session.fresh(at.mono);
+        }
+        let is_first = inner.choice.shown().is_none();
+        let Published { recovered, came_back, replaced } = inner.publish(self.stream, at, frame);
+        self.camera.replan_and_tell(inner, at.mono);
+        drop(replaced);
+        let (camera, stream) = (self.name(), self.stream.as_str());
+        match recovered.or(came_back) {
+            Some(reason) => {
+                tracing::info!(camera, stream, width, height, "picture is back after: {reason}");
+            }
+            None if is_first => tracing::info!(camera, stream, width, height, "first picture"),
+            None => {}
+        }
     }
 
-    /// A picture was decoded that a newer one overtook before it could be published.
+    /// A picture that a newer one overtook on the way to the tiles.
     pub(crate) fn overtaken(&self, now: Instant, frame: &Arc<Frame>) {
-        self.camera.overtaken(self.stream, now, frame);
+        let mut inner = self.lock();
+        let is_shown = inner.choice.shown() == Some(self.stream);
+        let replaced = is_shown.then(|| inner.cache.overtaken(now, frame));
+        drop(inner);
+        drop(replaced);
     }
 
     /// An access unit came and was not decoded, or not yet, because nobody looks.
     pub(crate) fn passed_over(&self, session: u64, at: Moment) {
-        self.camera.passed_over(self.stream, session, at);
+        self.camera.counters.frames_passed_over.add(1);
+        self.came_undecoded(session, at, |session| {
+            session.is_behind = true;
+            session.is_frozen = false;
+            true
+        });
     }
 
     /// An access unit gave no picture on purpose, though somebody looks: the tile is too small to miss it.
     pub(crate) fn skipped(&self, session: u64, at: Moment) {
-        self.camera.skipped(self.stream, session, at);
+        self.camera.counters.frames_passed_over.add(1);
+        self.came_undecoded(session, at, |session| {
+            session.fed_for_nothing = 0;
+            true
+        });
     }
 
     /// An access unit came that is the one before once more. `is_static`: that is no sign of a frozen camera.
     pub(crate) fn repeated(&self, session: u64, at: Moment, is_static: bool) {
-        self.camera.repeated(self.stream, session, at, is_static);
+        self.camera.counters.frames_duplicate.add(1);
+        self.came_undecoded(session, at, |session| {
+            session.is_frozen = !is_static;
+            is_static
+        });
     }
 
-    /// Whether the session is silent because the same picture came again and again.
-    pub(crate) fn is_frozen(&self) -> bool {
-        self.camera.is_frozen(self.stream)
+    /// Something came that is as good as a decoded picture, if `counts` says so and the last one was well.
+    fn came_undecoded(&self, session: u64, at: Moment, counts: impl FnOnce(&mut SessionState) -> bool) {
+        let mut inner = self.lock();
+        let Some(session) = inner.session(self.stream, session) else { return };
+        if !counts(session) || !session.is_sound() {
+            return;
+        }
+        session.fresh(at.mono);
+        if inner.choice.shown() == Some(self.stream) {
+            inner.pictures.add(at.mono, 1.0);
+            inner.facts.fresh(at);
+        }
     }
 
     pub(crate) fn count_decode_error(&self) {

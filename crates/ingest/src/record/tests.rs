@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decode::{Decoder, Hardware};
+use crate::tile::TileState;
 
 const BLACK_AFTER: Duration = Duration::from_secs(10);
 const FULL_HD: TileSize = TileSize::new(1920, 1080);
@@ -284,6 +285,7 @@ fn a_camera_on_demand_is_connected_while_somebody_looks_and_ten_seconds_longer()
 fn a_camera_that_panics_again_and_again_is_left_alone_for_five_minutes() {
     let mut camera = Playing::new();
     (0..5).for_each(|_| camera.camera.count_panic(moment(camera.now)));
+    camera.main.failed(moment(camera.now), "internal error, see the log", true);
     assert_eq!(camera.wants(), [false, false]);
     let stats = camera.stats();
     assert_eq!(stats.panics, 5);

@@ -63,10 +63,14 @@ impl Source for RtspSource {
     async fn run_once(&mut self, session: u64) -> Failure {
         self.end_relay(STALE_TEARDOWN_TIMEOUT).await;
         let failure = match self.open().await {
-            Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
+            Ok((gate, demuxed, video)) => match self.deliver(&gate, demuxed, video, session).await {
+                // Or it was our own end that broke.
+                Failure::Broken if self.end_relay(STALE_TEARDOWN_TIMEOUT).await => Failure::Internal,
+                failure => failure,
+            },
             Err(failure) => failure,
         };
-        if failure == Failure::LossyUdp {
+        if failure.is_changeover() {
             self.transport = Transport::Tcp;
         }
         self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
@@ -86,17 +90,19 @@ impl RtspSource {
         self.end_relay(TEARDOWN_TIMEOUT).await;
     }
 
-    async fn end_relay(&mut self, limit: Duration) {
-        let Some(relay) = &mut self.relay else { return };
-        match timeout(limit, &mut *relay).await {
-            Ok(Err(error)) if error.is_panic() => {
-                self.record.count_panic();
-                tracing::error!(camera = %self.config.name, "panic in the connection to the camera");
-            }
-            Ok(_) => {}
-            Err(_) => relay.abort(),
+    /// Returns whether it panicked, which is counted.
+    async fn end_relay(&mut self, limit: Duration) -> bool {
+        let Some(relay) = &mut self.relay else { return false };
+        let ended = timeout(limit, &mut *relay).await;
+        let has_panicked = matches!(&ended, Ok(Err(error)) if error.is_panic());
+        if has_panicked {
+            self.record.count_panic();
+            tracing::error!(camera = %self.config.name, "panic in the connection to the camera");
+        } else if ended.is_err() {
+            relay.abort();
         }
         self.relay = None;
+        has_panicked
     }
 
     /// Everything up to PLAY.
@@ -166,6 +172,7 @@ impl RtspSource {
             match item {
                 Some(Ok(CodecItem::VideoFrame(frame))) => {
                     bad_packets = 0;
+                    gate.picture_came();
                     last_received = Some(now());
                     let captured = captured(&frame, &mut clock);
                     if clock_known.replace(clock.basis()) != Some(clock.basis()) {

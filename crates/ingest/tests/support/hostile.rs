@@ -58,8 +58,10 @@ pub(crate) enum What {
     Connected,
     /// Method and head of a request.
     Asked(String, String),
-    /// By either end.
-    Closed,
+    Closed {
+        /// The script was at its end; else the other end is gone, which the camera may have noticed late.
+        by_camera: bool,
+    },
 }
 
 impl Journal {
@@ -131,7 +133,8 @@ impl Hostile {
     {
         let bind = async move {
             let socket = TcpSocket::new_v4()?;
-            socket.set_reuseaddr(true)?;
+            // For an address that was in use before; a new one must be nobody else's.
+            socket.set_reuseaddr(address.port() != 0)?;
             socket.bind(address)?;
             socket.listen(16)
         };
@@ -186,14 +189,17 @@ where
         let (script, journal) = (script(visit), journal.clone());
         visits.spawn(async move {
             // The script drops the connection before it is noted as closed.
-            let _ = script.await;
-            journal.note(number, What::Closed);
+            let by_camera = script.await.is_ok();
+            journal.note(number, What::Closed { by_camera });
         });
     }
 }
 
 /// A hook before the well-behaved answer: what it returns is sent as it is, `None` leaves the answer to the camera.
 pub(crate) type Hook = Box<dyn FnMut(&Request) -> Option<Vec<u8>> + Send>;
+
+/// What a camera makes of a well-behaved answer.
+pub(crate) type Quirk = fn(&Request, Vec<u8>) -> Vec<u8>;
 
 /// One connection.
 pub(crate) struct Visit {
@@ -209,7 +215,7 @@ pub(crate) struct Visit {
     pub(crate) rtp_info: Option<String>,
     pub(crate) hook: Option<Hook>,
     /// Changes an answer of the well-behaved camera.
-    pub(crate) quirk: Option<fn(&Request, Vec<u8>) -> Vec<u8>>,
+    pub(crate) quirk: Option<Quirk>,
     /// Where RTP and RTCP go by UDP; else they are interleaved.
     pub(crate) udp: Option<Udp>,
     pub(crate) stream: TcpStream,

@@ -173,9 +173,9 @@ fn black_after(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duratio
 }
 
 fn align(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
-    // Less than a frame is nothing to choose among; two seconds are all that is kept of a camera.
-    let sensible = Duration::from_millis(40)..=Duration::from_secs(2);
-    findings.parsed(field, "a time from 40ms to 2s, such as 200ms", |text| {
+    // Less than a frame is nothing to choose among; of a camera 16 frames are kept, and a slow one may take more.
+    let sensible = Duration::from_millis(40)..=Duration::from_millis(500);
+    findings.parsed(field, "a time from 40ms to 500ms, such as 200ms", |text| {
         scalars::duration(text).filter(|time| sensible.contains(time))
     })
 }

@@ -51,6 +51,7 @@ struct CameraStats {
     url: String,
     codec: Option<&'static str>,
     resolution: Option<String>,
+    clock: Option<&'static str>,
     hwaccel: Option<&'static str>,
     stream: Option<&'static str>,
     streams: BTreeMap<&'static str, Stream>,
@@ -107,6 +108,8 @@ struct WallStats {
     keyframe_requests: u64,
     compose_ms: Percentiles,
     encode_ms: Percentiles,
+    align_ms: Option<f64>,
+    skew_ms: Option<Percentiles>,
     tiles: Vec<Tile>,
 }
 
@@ -121,6 +124,8 @@ struct Tile {
     reason: Option<String>,
     since: String,
     age_ms: Option<u64>,
+    skew_ms: Option<f64>,
+    too_late: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -186,6 +191,7 @@ fn camera_stats(camera: &wallcast_ingest::CameraView, now: Instant) -> CameraSta
         url: stats.url,
         codec: stats.codec,
         resolution: stats.resolution.map(size),
+        clock: stats.clock,
         hwaccel: stats.hwaccel,
         stream: stats.stream,
         streams: stats.streams.into_iter().map(|stream| (stream.name, stream_stats(stream))).collect(),
@@ -230,13 +236,16 @@ fn size((width, height): (u32, u32)) -> String {
 
 fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
     let stats = wall.view.stats(now);
+    let alignment = wall.alignment.as_ref().map(|alignment| alignment.stats(now));
     let tiles = wall
         .view
         .placements()
         .iter()
         .zip(&wall.tiles)
-        .map(|(placement, camera)| {
+        .enumerate()
+        .map(|(place, (placement, camera))| {
             let tile = camera.status(now, wall.black_after);
+            let in_step = alignment.as_ref().and_then(|alignment| alignment.tiles.get(place));
             Tile {
                 camera: camera.name().to_owned(),
                 x: placement.x(),
@@ -247,6 +256,8 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
                 reason: tile.reason.map(|reason| reason.to_string()),
                 since: rfc3339(tile.since),
                 age_ms: tile.age.map(millis),
+                skew_ms: in_step.and_then(|tile| tile.skew_ms).map(|skew| round(skew, 10.0)),
+                too_late: in_step.map(|tile| tile.too_late),
             }
         })
         .collect();
@@ -265,6 +276,10 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
         keyframe_requests: stats.keyframe_requests,
         compose_ms: percentiles(stats.compose_ms.p50, stats.compose_ms.p99),
         encode_ms: percentiles(stats.encode_ms.p50, stats.encode_ms.p99),
+        align_ms: alignment.as_ref().map(|alignment| round(alignment.delay_ms, 10.0)),
+        skew_ms: alignment
+            .as_ref()
+            .map(|alignment| percentiles(alignment.skew_ms.p50, alignment.skew_ms.p99)),
         tiles,
     }
 }

@@ -4,13 +4,13 @@
 use super::artifacts;
 use super::watch::Area;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use wallcast::demo::marks::{PictureArea, read_marks};
 
-/// FFmpeg at work; ended when dropped.
+/// FFmpeg at work; ended when dropped. The last frame is left behind as `wall.pgm`, to be looked at.
 pub struct Clocks {
     child: Child,
     reader: Option<JoinHandle<()>>,
@@ -33,12 +33,15 @@ impl Clocks {
         let areas: Vec<PictureArea> = areas.iter().map(picture_area).collect();
         let frames = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&frames);
+        let mut last = File::create(artifacts(test).join("wall.pgm")).unwrap();
         let reader = thread::spawn(move || {
             let mut luma = vec![0; width * height];
             while pictures.read_exact(&mut luma).is_ok() {
                 let millis = |&area| read_marks(&luma, width, area).map(|marks| marks.millis);
                 seen.lock().unwrap().push(areas.iter().map(millis).collect());
             }
+            // The luma is whole but for the frame that FFmpeg was killed in.
+            let _ = write!(last, "P5\n{width} {height}\n255\n").and_then(|()| last.write_all(&luma));
         });
         Self { child, reader: Some(reader), frames }
     }

@@ -96,3 +96,49 @@ fn row_24_of_a_burst_the_newest_picture_is_shown_and_not_all_of_them_one_after_t
     assert!(stats.frames_overwritten <= 1, "{stats:?}");
     drop(thread);
 }
+
+#[test]
+fn a_decoder_that_reorders_goes_on_giving_pictures_when_it_gets_key_frames_alone() {
+    let streams: [(&[u8], Codec); 2] = [
+        (include_bytes!("../../../tests/fixtures/bframes.h264"), Codec::H264),
+        (include_bytes!("../../../tests/fixtures/bframes.h265"), Codec::H265),
+    ];
+    for (stream, codec) in streams {
+        let mut splitter = Splitter::new(codec);
+        splitter.handle(stream);
+        let units: Vec<Vec<u8>> = std::iter::from_fn(|| splitter.poll()).collect();
+        let is_key = |unit: &&Vec<u8>| crate::coded::headers(codec, unit).key;
+        let (mut decoder, mut next) = (Decoder::open(codec, Hardware::None).unwrap(), 0);
+        units[..10].iter().for_each(|unit| drop(decoder.decode(unit, Instant::now(), &mut next)));
+        let keys: Vec<&Vec<u8>> = units.iter().filter(is_key).collect();
+        let mut fed_for_nothing = 0;
+        for key in keys.iter().cycle().take(20) {
+            let decoded = decoder.decode(key, Instant::now(), &mut next);
+            assert_eq!(decoded.errors, 0);
+            fed_for_nothing = if decoded.frames.is_empty() { fed_for_nothing + 1 } else { 0 };
+            assert!(fed_for_nothing <= 4, "{codec:?}");
+        }
+    }
+}
+
+#[test]
+fn row_23_a_panic_in_the_decoding_of_one_camera_is_nothing_to_another() {
+    let panicking = Record::for_tests();
+    let (mut feeder, units) = queue(panicking.clone());
+    let always = |_| panic!("on purpose");
+    let one = DecodeThread::spawn_with(Box::new(always), units, panicking.clone()).unwrap();
+    let healthy = Record::for_tests();
+    let (mut other_feeder, units) = queue(healthy.clone());
+    let other = DecodeThread::spawn(Hardware::None, units, healthy.clone()).unwrap();
+    let stats = |record: &Record| record.stats(Instant::now(), Duration::from_secs(10));
+    healthy.session_began(1, false);
+    healthy.look(TileSize::new(1920, 1080));
+    for (number, picture) in (1..=5).zip(second(1)) {
+        feeder.feed(unit(number));
+        other_feeder.feed(picture);
+        wait_until("the panic is counted", || stats(&panicking).panics == number);
+        wait_until("the other one's picture", || stats(&healthy).frames_decoded == number);
+    }
+    assert_eq!((stats(&panicking).frames_decoded, stats(&healthy).panics), (0, 0));
+    drop((one, other));
+}

@@ -1,8 +1,9 @@
 //! A session over UDP: the ports, the order of what comes through them, and the reports that cameras want to hear.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::gate::impairment::Impairment;
 use crate::gate::reorder::{Path, Reception, Reorder};
@@ -12,18 +13,24 @@ use crate::record::Record;
 
 /// RFC 6184, RFC 7798, RFC 2435: the clock of every video.
 const CLOCK_RATE: u32 = 90_000;
-/// Datagrams taken at a time, so that a flood does not keep the rest waiting.
-const BATCH: usize = 256;
+/// Firewalls and routers that let nothing through say nothing about it. A camera that sends at all has begun by then.
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Bytes taken at a time, so that a flood does not keep the rest waiting; an empty datagram counts, too.
+const BATCH: usize = 256 * 1024;
+const PER_DATAGRAM: usize = 256;
 
-/// The stream's datagrams. Calling order: [`Udp::bind`], [`Udp::begin`], and then, whenever there are datagrams or
+/// The stream's datagrams. Calling order: [`Udp::bind`], [`Udp::begin`], [`Udp::play`], and then, whenever there are datagrams or
 /// time has passed, [`Udp::receive`] and [`Udp::poll`] until nothing is left.
 pub(super) struct Udp {
     pair: UdpPair,
     reorder: Reorder,
     reception: Reception,
     /// RTCP that came, in no need of order.
-    reports: Vec<Vec<u8>>,
+    reports: VecDeque<Vec<u8>>,
     next_report: Instant,
+    is_playing: bool,
+    /// When the camera is to have sent something, as long as it has not.
+    dead_at: Option<Instant>,
     counted: Figures,
 }
 
@@ -41,8 +48,10 @@ impl Udp {
             pair: UdpPair::bind(local)?,
             reorder: Reorder::default(),
             reception: Reception::new(CLOCK_RATE, now),
-            reports: Vec::new(),
+            reports: VecDeque::new(),
             next_report: now + REPORT_EVERY,
+            is_playing: false,
+            dead_at: None,
             counted: Figures::default(),
         })
     }
@@ -58,8 +67,16 @@ impl Udp {
         self.pair.punch().await;
     }
 
+    /// The camera says that it plays.
+    pub(super) fn play(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_playing, true) {
+            self.dead_at = Some(now + DEAD_AFTER);
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Instant {
-        self.reorder.next_deadline().map_or(self.next_report, |deadline| deadline.min(self.next_report))
+        let others = self.dead_at.into_iter().chain(self.reorder.next_deadline());
+        others.fold(self.next_report, Instant::min)
     }
 
     pub(super) async fn handle_timeout(&mut self, now: Instant) {
@@ -71,24 +88,33 @@ impl Udp {
 
     /// Takes what waits in the ports.
     pub(super) fn receive(&mut self, now: Instant) -> io::Result<()> {
-        for _ in 0..BATCH {
+        let mut bytes = 0;
+        while bytes < BATCH {
             match self.pair.try_recv()? {
                 Some((Channel::Rtp, packet)) => {
+                    bytes += packet.len() + PER_DATAGRAM;
                     if let Some(header) = Header::parse(&packet) {
                         self.reception.handle(now, &header);
                     }
+                    self.dead_at = None;
                     self.reorder.handle(now, packet);
                 }
                 Some((Channel::Rtcp, packet)) => {
+                    bytes += packet.len() + PER_DATAGRAM;
                     if let Some(ntp_time) = sender_report(&packet) {
                         self.reception.handle_sender_report(now, ntp_time);
                     }
-                    self.reports.push(packet);
+                    self.reports.push_back(packet);
                 }
                 None => break,
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing has arrived though something should have by now. Said once.
+    pub(super) fn is_dead(&mut self, now: Instant) -> bool {
+        self.dead_at.take_if(|dead_at| *dead_at <= now).is_some()
     }
 
     /// Takes and forgets what comes before the stream plays.
@@ -98,7 +124,7 @@ impl Udp {
 
     /// The next packet, and whether it is RTP.
     pub(super) fn poll(&mut self, now: Instant) -> Option<(Vec<u8>, bool)> {
-        if let Some(report) = self.reports.pop() {
+        if let Some(report) = self.reports.pop_front() {
             return Some((report, false));
         }
         self.reorder.poll(now).map(|packet| (packet, true))

@@ -6,15 +6,17 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::gate::message::{Message, Start};
 use crate::gate::wire::{Item, Wire};
 
 /// From the moment the gate stands until `retina` has asked for something.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Connections that may wait to say who they are.
-const MAX_STRANGERS: usize = 8;
+/// Connections that may wait to say who they are, and for how long. `retina` says it at once.
+const MAX_STRANGERS: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(1);
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// `retina`, and what it asked for first.
 pub(super) struct Greeted {
@@ -29,15 +31,16 @@ pub(super) async fn greet(listener: TcpListener, url: &str) -> Option<Greeted> {
         let mut strangers = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Ok((stranger, _)) = listener.accept(), if strangers.len() < MAX_STRANGERS => {
-                    strangers.push(timeout(LONGEST / 4, listen_to(stranger, url)));
-                }
+                accepted = listener.accept(), if strangers.len() < MAX_STRANGERS => match accepted {
+                    Ok((stranger, _)) => strangers.push(timeout(PATIENCE, listen_to(stranger, url))),
+                    // No descriptors left, most likely: they may come back.
+                    Err(_) => sleep(ACCEPT_AGAIN).await,
+                },
                 Some(greeted) = strangers.next() => {
                     if let Ok(Some(greeted)) = greeted {
                         return greeted;
                     }
                 }
-                else => tokio::task::yield_now().await,
             }
         }
     };
