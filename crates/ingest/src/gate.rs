@@ -22,7 +22,7 @@ mod tls;
 mod udp;
 mod wire;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -72,9 +72,7 @@ impl Gate {
         record: Arc<Record>,
     ) -> Result<Self, Failure> {
         let connection = connect::connect(&config.source, config.certificate, CONNECT_BUDGET).await?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) = listener.map_err(|error| {
+        let (address, listener) = listen().await.map_err(|error| {
             tracing::error!(camera = %config.name, "no port on loopback for the session: {error}");
             Failure::Internal
         })?;
@@ -109,4 +107,14 @@ impl Gate {
     pub(crate) fn take_relay(&mut self) -> Option<JoinHandle<()>> {
         self.relay.take()
     }
+}
+
+/// A port for `retina`. Not on the address that everybody uses, where it exists: a port there that is free again may
+/// next be a server's, and our own connection would look like one to it.
+async fn listen() -> std::io::Result<(SocketAddr, TcpListener)> {
+    let listener = match TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+    };
+    Ok((listener.local_addr()?, listener))
 }

@@ -1,10 +1,10 @@
 //! Cameras in, pictures out.
 //!
-//! A [`Camera`] reads a stream and keeps it alive: one tokio task holds the session (RTSP through `retina`), one
-//! stands between it and the camera (the gate, which has the connection and everything that cameras get wrong in it),
-//! one thread `decode-<camera>` decodes, and the last decoded [`Frame`] waits in a cache of one for whoever
-//! asks. If the camera has a smaller stream too, it has a task and a thread of its own, and the size of the tiles that
-//! somebody looks at decides which of the two is connected. A wall asks [`CameraView::tile`] at every tick and gets what the tile shows at that moment: a picture or
+//! A [`Camera`] reads a stream and keeps it alive: one tokio task holds the session (RTSP through `retina`), another
+//! has the connection to the camera and puts right what cameras get wrong (the gate), one thread `decode-<camera>`
+//! decodes, and the last decoded [`Frame`] waits in a cache of one for whoever asks. If the camera has a smaller stream
+//! too, it has tasks and a thread of its own, and the size of the tiles that somebody looks at decides which of the two is
+//! connected. A wall asks [`CameraView::tile`] at every tick and gets what the tile shows at that moment: a picture or
 //! black, with the state, the reason in words and since when. Asking never waits for the network or the decoder.
 //!
 //! This crate knows nothing of layouts, encoders or viewers.
@@ -12,6 +12,7 @@
 //! # Threads and queues
 //! | queue | capacity | when full |
 //! | --- | --- | --- |
+//! | camera → gate → session: bytes | 256 KiB | the camera is not read, TCP slows it down; datagrams are lost |
 //! | session → decode thread: access units | 600 or 12 MiB; 32 once the oldest has waited 1 s | drop up to the next key frame, count by reason |
 //! | access units passed over while nobody looks | 600, 8 MiB, or what is decoded in 300 ms | the oldest are decoded |
 //! | decode thread → last-frame cache | 1 | the newest wins, count `frames_overwritten` while a wall looks |

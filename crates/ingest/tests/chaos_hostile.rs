@@ -9,14 +9,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use support::film::{Codec, Film};
-use support::harness::{Ladder, Look, Setting, Trial};
-use support::hostile::{Hostile, Request, Visit, interleaved};
+use support::harness::{Ladder, Setting, Trial, never_black_again};
+use support::hostile::{Hostile, Quirk, Request, Visit, interleaved};
 use support::{jpeg, sps};
 use wallcast_ingest::TileState;
-
-fn never_black_again(looks: &[Look]) -> bool {
-    looks.iter().map(|look| look.sequence.is_some()).skip_while(|shown| !shown).all(|shown| shown)
-}
 
 /// A camera that plays but does this to its connection after every so many pictures.
 async fn disturbed<S>(every: usize, disturb: S) -> Hostile
@@ -139,7 +135,7 @@ where
 
 /// The attack ends by itself or is ended by Wallcast, within the time, and the picture is back after it.
 async fn check_survives(name: &str, camera: Hostile) {
-    let setting = Setting { max_growth_mib: 100, ..Setting::default() };
+    let setting = Setting { max_growth_mib: 100, ladder: Ladder::BetweenConnections, ..Setting::default() };
     let trial = Trial::start_with(name, &camera, setting).await;
     trial.until_live_in_visit(&camera, 2, 30).await;
     assert_eq!(trial.stats().panics, 0, "{name}");
@@ -342,9 +338,6 @@ async fn row_18_c12_packets_of_a_stale_session_are_not_ours() {
         check_put_up_with("r18c", early, 0.95),
     );
 }
-
-/// What a quirk changes in the camera's answers.
-type Quirk = fn(&Request, Vec<u8>) -> Vec<u8>;
 
 fn in_text(answer: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     String::from_utf8(answer).unwrap().replace(from, to).into_bytes()

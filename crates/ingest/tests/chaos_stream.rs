@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use support::film::{B_FRAMES, B_FRAMES_H265, Codec, Film, Marks, SMALL};
-use support::harness::{Ladder, Look, SCALED, Setting, Trial};
+use support::harness::{Ladder, Look, SCALED, Setting, Trial, never_black_again};
 use support::hostile::{Hostile, Visit};
 use support::server::base64;
 use tokio::net::UdpSocket;
@@ -25,10 +25,6 @@ async fn check_plays(name: &str, camera: Hostile, frames: u64, setting: Setting)
     let looks = trial.finish(&camera).await;
     assert!(never_black_again(&looks), "{name}: black after the first picture");
     looks
-}
-
-fn never_black_again(looks: &[Look]) -> bool {
-    looks.iter().map(|look| look.sequence.is_some()).skip_while(|shown| !shown).all(|shown| shown)
 }
 
 /// A camera that opens properly and then does this in every visit.

@@ -102,6 +102,46 @@ async fn pictures_arrive_whatever_the_codec_the_transport_and_the_place_of_the_p
     }
 }
 
+/// Speaks TLS on a port of its own and hands on to the server in clear, as a camera does inside.
+async fn behind_tls(server: std::net::SocketAddr) -> std::net::SocketAddr {
+    use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+    let made = rcgen::generate_simple_self_signed(vec!["camera".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((outside, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut outside = acceptor.accept(outside).await?;
+                let mut inside = tokio::net::TcpStream::connect(server).await?;
+                tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_behind_tls_is_shown_and_told_teardown() {
+    let server = Server::start(vec![Script::playing(H264).with_login("YWRtaW46cmlnaHQ=")]).await;
+    let address = behind_tls(server.address).await;
+    let camera = start(&format!("rtsps://admin:right@{address}/live"));
+    let view = camera.view();
+    until_state(&view, TileState::Live).await;
+    until(&view, 10, |tile| tile.frame.as_ref().is_some_and(|frame| frame.sequence() >= 30)).await;
+    assert_eq!(view.stats(Instant::now()).decode_errors, 0);
+    camera.stop().await;
+    assert_eq!(server.count("TEARDOWN"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_closes_is_held_then_black_at_black_after_then_back() {
     let closing = Script::playing(H264).then(After::Close);

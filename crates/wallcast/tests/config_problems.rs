@@ -296,7 +296,7 @@ fn sources_that_are_no_rtsp_urls_are_told_what_is_expected() {
         ("'push:'", "the scheme push"),
         ("eufy://host:3000/T8", "the scheme eufy"),
         ("http://cam/mjpg", "the scheme http"),
-        ("rtsps://cam/", "the scheme rtsps"),
+        ("rtmp://cam/live", "the scheme rtmp"),
         ("/dev/video0", "a device"),
     ] {
         check(

@@ -110,8 +110,8 @@ impl Way {
         // wait as long as needed: the flag only forbids waiting just in case.
         context.set_flags(Flags::LOW_DELAY);
         let device = match self {
-            Self::Device { kind, name } => {
-                let device = shared_device(kind).map_err(|error| OpenError::NoDevice { name, error })?;
+            Self::Device { kind, .. } => {
+                let device = shared_device(kind).map_err(|error| OpenError::NoDevice { error })?;
                 device.attach(&mut context);
                 Some(device)
             }
@@ -163,9 +163,7 @@ impl Ways {
                 Ok(opened) => {
                     if way == Way::Software && !self.failures.is_empty() {
                         let failures = self.failures.join("; ");
-                        self.fell_back = Some(format!(
-                            "decoding in software, because hardware does not work here ({failures})"
-                        ));
+                        self.fell_back = Some(format!("hardware does not work here ({failures})"));
                     }
                     return Ok((opened, Trial::begin(way)));
                 }

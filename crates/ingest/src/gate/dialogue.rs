@@ -28,6 +28,8 @@ use headers::{Answered, base_url};
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a session that ends waits for the answer to TEARDOWN.
 pub(crate) const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same after more than a camera may send: it is told, and hardly waited for.
+const SHORT_TEARDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 const MAX_REDIRECTS: u32 = 3;
 /// Answers that may still come for requests no longer waited for.
 const MAX_ABANDONED: usize = 8;
@@ -79,6 +81,7 @@ pub(crate) struct Dialogue {
     session: Option<Session>,
     state: State,
     keepalive: Option<Keepalive>,
+    teardown_timeout: Duration,
     actions: VecDeque<Action>,
     to_camera: Vec<u8>,
     to_retina: Vec<u8>,
@@ -149,6 +152,7 @@ impl Dialogue {
             session: None,
             state: State::Opening,
             keepalive: None,
+            teardown_timeout: TEARDOWN_TIMEOUT,
             actions: VecDeque::new(),
             to_camera: Vec::new(),
             to_retina: Vec::new(),
@@ -336,10 +340,12 @@ impl Dialogue {
     fn send_again(&mut self, now: Instant, mut open: Open) {
         open.cseq = self.next_cseq;
         self.next_cseq = self.next_cseq.wrapping_add(1);
-        let after = if matches!(open.purpose, Purpose::Teardown) { TEARDOWN_TIMEOUT } else { ANSWER_TIMEOUT };
-        // A TEARDOWN has one second, however often it is sent.
-        open.deadline =
-            if open.sent.answers > 0 && after == TEARDOWN_TIMEOUT { open.deadline } else { now + after };
+        open.deadline = match open.purpose {
+            // However often it is sent.
+            Purpose::Teardown if open.sent.answers > 0 => open.deadline,
+            Purpose::Teardown => now + self.teardown_timeout,
+            Purpose::Retina(_) | Purpose::Keepalive(_) => now + ANSWER_TIMEOUT,
+        };
         let mut message = open.request.clone();
         message.headers.insert(0, ("CSeq".into(), open.cseq.to_string()));
         if let Some(authorization) = self.login.authorize(&open.method, &open.uri) {
@@ -436,6 +442,9 @@ impl Dialogue {
     /// The session cannot go on. TEARDOWN is sent if the camera has a session.
     pub(crate) fn fail(&mut self, now: Instant, failure: Failure) {
         if self.state != State::Closing {
+            if failure.is_misbehaviour() {
+                self.teardown_timeout = SHORT_TEARDOWN_TIMEOUT;
+            }
             self.actions.push_back(Action::Fail(failure));
             self.close(now);
         }

@@ -8,6 +8,7 @@
 
 mod datagrams;
 mod greeting;
+mod stream;
 
 use std::io;
 use std::net::IpAddr;
@@ -24,14 +25,14 @@ use super::connect::{Connection, connect};
 use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
 use super::impairment::Impairment;
 use super::reorder::Path;
-use super::rtp::{AccessUnitBudget, Continuity, Dropped, Header, Verdict};
 use super::wire::{Item, Wire};
 use super::{CONNECT_BUDGET, Certificate, Told, Transport};
 use crate::camera::CameraConfig;
 use crate::record::Record;
 use crate::session::failure::Failure;
-use datagrams::{Udp, wait_for_datagrams};
+use datagrams::{DEAD_AFTER, Udp, wait_for_datagrams};
 use greeting::{Greeted, greet};
+use stream::{Refused, Stream};
 
 /// One read. A camera's burst is a key frame of some hundred kilobytes.
 const READ: usize = 32 * 1024;
@@ -47,6 +48,8 @@ pub(super) struct Relay {
     local: IpAddr,
     from_camera: ReadHalf<Connection>,
     to_camera: WriteHalf<Connection>,
+    /// Something was written that TLS may still hold.
+    needs_flush: bool,
     wire: Wire,
     retina: Option<TcpStream>,
     retina_wire: Wire,
@@ -58,14 +61,6 @@ pub(super) struct Relay {
     record: Arc<Record>,
     told: Arc<Told>,
     stop: CancellationToken,
-}
-
-/// The packets of the session that plays.
-struct Stream {
-    continuity: Continuity,
-    budget: AccessUnitBudget,
-    /// What of the continuity's figures is in the record.
-    counted: (u64, u64),
 }
 
 /// What a wait ended with.
@@ -101,6 +96,7 @@ impl Relay {
             local,
             from_camera,
             to_camera,
+            needs_flush: false,
             wire: Wire::new(),
             retina: None,
             retina_wire: Wire::new(),
@@ -155,6 +151,7 @@ impl Relay {
             }
             Event::ToCamera(Ok(written)) => {
                 self.dialogue.for_camera().drain(..written);
+                self.needs_flush = written > 0;
             }
             Event::FromRetina(Ok(read)) if read > 0 => self.handle_retina(),
             // The session was dropped; a failure was told before.
@@ -190,6 +187,7 @@ impl Relay {
         let is_full = self.to_retina.len() >= MAX_WAITING;
         let has_answers = !self.to_retina.is_empty();
         let requests = self.dialogue.for_camera();
+        let has_requests = !requests.is_empty() || self.needs_flush;
         self.wire.buffer().reserve(READ);
         self.retina_wire.buffer().reserve(1024);
         let retina = self.retina.as_ref();
@@ -197,7 +195,7 @@ impl Relay {
             biased;
             () = self.stop.cancelled(), if retina.is_some() => Event::Stop,
             () = timer.as_mut(), if deadline.is_some() => Event::Time,
-            written = self.to_camera.write(requests), if !requests.is_empty() => Event::ToCamera(written),
+            written = write(&mut self.to_camera, requests), if has_requests => Event::ToCamera(written),
             event = wait_for(retina, self.retina_wire.buffer(), has_answers), if retina.is_some() => event,
             read = self.from_camera.read_buf(self.wire.buffer()), if !is_full => Event::FromCamera(read),
             ready = wait_for_datagrams(self.udp.as_ref()), if self.udp.is_some() && !is_full => Event::Datagrams(ready),
@@ -292,6 +290,9 @@ impl Relay {
         if let Some(stream) = &mut self.stream {
             stream.count(&self.record);
         }
+        if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
+            udp.play(now);
+        }
         if let Some(sets) = self.dialogue.take_parameter_sets() {
             let _ = self.told.parameter_sets.set(sets);
         }
@@ -341,8 +342,11 @@ impl Relay {
             }
         }
         stream.count(&self.record);
-        if udp.count(&self.record, now) == Path::FallBack && self.dialogue.can_do_tcp() {
-            failure = failure.or(Some(Failure::LossyUdp));
+        let is_lossy = udp.count(&self.record, now) == Path::FallBack;
+        let is_dead = udp.is_dead(now);
+        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() {
+            let over_udp = if is_dead { Failure::DeadUdp { after: DEAD_AFTER } } else { Failure::LossyUdp };
+            failure = failure.or(Some(over_udp));
         }
         if let Some(failure) = failure {
             self.dialogue.fail(now, failure);
@@ -372,57 +376,6 @@ impl Relay {
     }
 }
 
-/// Why a packet does not go on.
-enum Refused {
-    Counted(Impairment),
-    OverBudget,
-}
-
-impl Stream {
-    fn new(dialogue: &Dialogue) -> Self {
-        let continuity = Continuity::new(dialogue.payload_type(), dialogue.ssrc());
-        Self { continuity, budget: AccessUnitBudget::default(), counted: (0, 0) }
-    }
-
-    /// Puts a packet right. `Ok` if it goes on, and whether it is RTP, which cameras send on the wrong channel at times.
-    fn handle(&mut self, packet: &mut [u8], is_rtp: bool) -> Result<bool, Refused> {
-        let is_rtcp = !is_rtp || matches!(packet.get(1), Some(192..=223));
-        if is_rtcp {
-            let ssrc = packet.get(4..8).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes);
-            return match ssrc {
-                Some(ssrc) if self.continuity.is_stray(ssrc) => {
-                    Err(Refused::Counted(Impairment::StrayPackets))
-                }
-                Some(_) => Ok(false),
-                None => Err(Refused::Counted(Impairment::BadPackets)),
-            };
-        }
-        match self.continuity.handle(packet) {
-            Verdict::Pass => {}
-            Verdict::Drop(Dropped::NotRtp | Dropped::Rtcp) => {
-                return Err(Refused::Counted(Impairment::BadPackets));
-            }
-            Verdict::Drop(Dropped::Duplicate | Dropped::Late | Dropped::Empty) => {
-                return Err(Refused::Counted(Impairment::DuplicatePackets));
-            }
-            Verdict::Drop(Dropped::PayloadType | Dropped::StraySsrc | Dropped::StrayNumber) => {
-                return Err(Refused::Counted(Impairment::StrayPackets));
-            }
-        }
-        let header = Header::parse(packet).ok_or(Refused::Counted(Impairment::BadPackets))?;
-        self.budget.handle(&header).map_err(|_| Refused::OverBudget)?;
-        Ok(true)
-    }
-
-    /// Brings the record up to date.
-    fn count(&mut self, record: &Record) {
-        let counted = (self.continuity.lost(), self.continuity.adopted());
-        record.count(Impairment::LostPackets, counted.0 - self.counted.0);
-        record.count(Impairment::Restarts, counted.1 - self.counted.1);
-        self.counted = counted;
-    }
-}
-
 /// Interleaved, as RFC 2326 section 10.12 has it.
 fn append(output: &mut BytesMut, channel: u8, packet: &[u8]) {
     let Ok(length) = u16::try_from(packet.len()) else { return };
@@ -430,6 +383,14 @@ fn append(output: &mut BytesMut, channel: u8, packet: &[u8]) {
     output.extend_from_slice(&[b'$', channel]);
     output.extend_from_slice(&length.to_be_bytes());
     output.extend_from_slice(packet);
+}
+
+/// Writes what it can, or sees off what was written before: 0. Cancel safe.
+async fn write(to_camera: &mut WriteHalf<Connection>, requests: &[u8]) -> io::Result<usize> {
+    match requests {
+        [] => to_camera.flush().await.map(|()| 0),
+        requests => to_camera.write(requests).await,
+    }
 }
 
 /// Waits until `retina` has sent something, or, if something waits for it, takes more.

@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_millis(60);
 const OVERTAKEN_BY: usize = 8;
 /// but never longer than this.
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
+/// The first packet to arrive need not be the first one, and a picture that begins with the wrong packet costs all up
+/// to the next key frame. So many packets are looked at, or as many as come in [`WAIT`], before the first goes on.
+const BEGINNING: usize = OVERTAKEN_BY;
 
 /// One stream of one session.
 #[derive(Debug, Default)]
@@ -46,6 +49,8 @@ struct Current {
     ssrc: u32,
     due: u16,
     recent: Recent,
+    /// Until then an earlier packet than the earliest may come.
+    begins_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -63,7 +68,17 @@ impl Reorder {
         if header.is_geovision_junk() {
             return;
         }
-        let Some(current) = &mut self.current else { return self.begin(now, &header, packet) };
+        let Some(current) = &mut self.current else {
+            self.begin(now, &header, packet);
+            return self.hold_the_beginning(now);
+        };
+        let behind = current.due.wrapping_sub(header.sequence);
+        if current.begins_until.is_some()
+            && current.ssrc == header.ssrc
+            && (1..MAX_MISORDER).contains(&behind)
+        {
+            current.due = header.sequence;
+        }
         let ahead = header.sequence.wrapping_sub(current.due);
         let is_far = ahead > MAX_DROPOUT && ahead < 0_u16.wrapping_sub(MAX_MISORDER);
         if current.ssrc != header.ssrc || is_far {
@@ -78,7 +93,7 @@ impl Reorder {
         }
         self.candidate = None;
         self.losses.received(now);
-        if ahead == 0 {
+        if ahead == 0 && current.begins_until.is_none() {
             current.recent.note(&header);
             current.due = header.sequence.wrapping_add(1);
             self.reordered += u64::from(!self.held.is_empty());
@@ -91,6 +106,9 @@ impl Reorder {
 
     /// The next packet in order. Numbers whose time is up are passed over.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.begins_until().is_some_and(|until| until <= now) {
+            self.release_what_is_due();
+        }
         while self.ready.is_empty() && self.gives_up_at().is_some_and(|deadline| deadline <= now) {
             self.pass_over_the_gap(now);
         }
@@ -121,8 +139,17 @@ impl Reorder {
         let mut recent = Recent::default();
         recent.note(header);
         self.losses.received(now);
-        self.current = Some(Current { ssrc: header.ssrc, due: header.sequence.wrapping_add(1), recent });
+        let due = header.sequence.wrapping_add(1);
+        self.current = Some(Current { ssrc: header.ssrc, due, recent, begins_until: None });
         self.ready.push_back(packet);
+    }
+
+    /// Takes the first packet back, to look at some more.
+    fn hold_the_beginning(&mut self, now: Instant) {
+        let (Some(current), Some(packet)) = (&mut self.current, self.ready.pop_back()) else { return };
+        current.due = current.due.wrapping_sub(1);
+        current.begins_until = Some(now + WAIT);
+        self.held.push_back(Held { sequence: current.due, came: now, packet });
     }
 
     /// A stray or the first of a new numbering: not held, because what is due next to it is not known; adopted when
@@ -150,11 +177,14 @@ impl Reorder {
         self.held.insert(place, Held { sequence: header.sequence, came: now, packet });
         if self.held.len() > DEPTH {
             self.pass_over_the_gap(now);
+        } else if self.held.len() >= BEGINNING && self.begins_until().is_some() {
+            self.release_what_is_due();
         }
     }
 
     fn release_what_is_due(&mut self) {
         let Some(current) = &mut self.current else { return };
+        current.begins_until = None;
         while self.held.front().is_some_and(|held| held.sequence == current.due) {
             current.due = current.due.wrapping_add(1);
             self.ready.extend(self.held.pop_front().map(|held| held.packet));
@@ -168,7 +198,14 @@ impl Reorder {
         self.release_what_is_due();
     }
 
+    fn begins_until(&self) -> Option<Instant> {
+        self.current.as_ref().and_then(|current| current.begins_until)
+    }
+
     fn gives_up_at(&self) -> Option<Instant> {
+        if let Some(begins_until) = self.begins_until() {
+            return Some(begins_until);
+        }
         let first_overtook = self.held.iter().map(|held| held.came).min()?;
         let wait = if self.held.len() >= OVERTAKEN_BY { WAIT } else { LONGEST_WAIT };
         Some(first_overtook + wait)

@@ -66,6 +66,8 @@ pub(crate) enum Failure {
     PictureTooLarge,
     #[error("too many packets lost over UDP, going on over TCP")]
     LossyUdp,
+    #[error("no packet arrived over UDP for {} s, going on over TCP", .after.as_secs_f64())]
+    DeadUdp { after: Duration },
     #[error("no H.264, H.265 or JPEG video in the stream (found {found})")]
     NoVideo { found: String },
     #[error("picture of {width}x{height} is larger than {} megapixels", MAX_PIXELS >> 20)]
@@ -120,7 +122,12 @@ impl Failure {
 
     /// The next session will be another one, so nothing is gained by waiting for it.
     pub(crate) fn is_changeover(&self) -> bool {
-        matches!(self, Self::LossyUdp)
+        matches!(self, Self::LossyUdp | Self::DeadUdp { .. })
+    }
+
+    /// What comes from the camera makes no sense, or there is too much of it.
+    pub(crate) fn is_misbehaviour(&self) -> bool {
+        self.is_over_limit() || matches!(self, Self::Broken | Self::NotRtsp)
     }
 
     /// More was sent than anything a camera needs.

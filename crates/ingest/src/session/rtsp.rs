@@ -66,7 +66,7 @@ impl Source for RtspSource {
             Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
         };
-        if failure == Failure::LossyUdp {
+        if failure.is_changeover() {
             self.transport = Transport::Tcp;
         }
         self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);

@@ -20,8 +20,9 @@ pub(crate) struct Footprint {
     resident: usize,
 }
 
-/// A single object left behind by each cycle would be more, in bytes a cycle.
-const MOST_GROWTH: f64 = 1.0;
+/// From one sample to the next, in bytes: the smallest object left behind would be twice as much. Less is no leak: how malloc
+/// cuts its blocks depends on who came first.
+const MOST_GROWTH: f64 = 4.0;
 /// Bar B9.
 const MOST_RESIDENT: usize = 32 << 20;
 
@@ -75,7 +76,7 @@ pub(crate) fn check(samples: &[Footprint]) {
     );
     println!("{report}");
     assert!(last.has_no_more_than(first), "{report}");
-    assert!(heap.abs() <= MOST_GROWTH && malloc.abs() <= MOST_GROWTH, "{report}");
+    assert!(heap <= MOST_GROWTH && malloc <= MOST_GROWTH, "{report}");
     assert!(last.resident <= first.resident + MOST_RESIDENT, "{report}");
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct Setting {
 pub(crate) enum Ladder {
     /// 1, 1, 2, 5, 10, 30 s, ±20 %, from the beginning after a session of 10 s.
     Steps,
+    /// The camera goes on pouring after Wallcast has left, so its own end says nothing: connections are no closer to each
+    /// other than the steps.
+    BetweenConnections,
     /// As the test itself checks.
     Own,
 }
@@ -261,9 +264,7 @@ impl Trial {
             let seen = log.seen.lock().expect("no panic").clone();
             check_looks(&label, &seen, setting.black_after);
             check_healthy(&label, &seen, &healthy, &healthy_camera, watched);
-            if setting.ladder == Ladder::Steps {
-                check_ladder(&label, &camera.journal.events());
-            }
+            check_ladder(&label, &camera.journal.events(), setting.ladder);
             assert!(
                 camera.journal.most_connections() <= setting.max_connections,
                 "{label}: {} connections at once",
@@ -280,6 +281,11 @@ impl Trial {
             seen.faulty
         }
     }
+}
+
+/// Whether the tile kept a picture from its first one on.
+pub(crate) fn never_black_again(looks: &[Look]) -> bool {
+    looks.iter().map(|look| look.sequence.is_some()).skip_while(|shown| !shown).all(|shown| shown)
 }
 
 fn watch(faulty: &CameraView, healthy: &CameraView, black_after: Duration, log: &Log) {
@@ -369,8 +375,10 @@ fn check_looks(label: &str, seen: &Seen, black_after: Duration) {
 fn check_healthy(label: &str, seen: &Seen, stats: &CameraStats, camera: &Hostile, watched: f64) {
     let sent = camera.journal.pictures() as f64;
     let decoded = stats.frames_decoded as f64;
+    // Those on their way do not count, which are more of them on a machine that is late.
+    let on_their_way = 5.0 + 25.0 * seen.overslept.as_secs_f64();
     assert!(
-        decoded >= 0.95 * (sent - 2.0),
+        decoded >= 0.95 * (sent - on_their_way),
         "{label}: B5: the healthy camera showed {decoded} of {sent} pictures"
     );
     // The simulated camera itself was not starved.
@@ -387,14 +395,18 @@ fn check_healthy(label: &str, seen: &Seen, stats: &CameraStats, camera: &Hostile
 }
 
 /// B2 and B3.
-fn check_ladder(label: &str, events: &[Event]) {
+fn check_ladder(label: &str, events: &[Event], ladder: Ladder) {
     const STEPS: [f64; 6] = [1.0, 1.0, 2.0, 5.0, 10.0, 30.0];
     let mut step = 0;
     let connects: Vec<&Event> = events.iter().filter(|event| event.what == What::Connected).collect();
     for pair in connects.windows(2) {
         let is_end =
             |event: &&Event| event.visit == pair[0].visit && matches!(event.what, What::Closed { .. });
-        let closed = events.iter().find(is_end).filter(|closed| closed.at <= pair[1].at);
+        let closed = match ladder {
+            Ladder::Steps => events.iter().find(is_end).filter(|closed| closed.at <= pair[1].at),
+            Ladder::BetweenConnections => Some(pair[0]),
+            Ladder::Own => None,
+        };
         let Some(closed) = closed else { continue };
         if closed.at - pair[0].at >= Duration::from_secs(10) {
             step = 0;
@@ -404,7 +416,7 @@ fn check_ladder(label: &str, events: &[Event]) {
         let slack = if closed.what == (What::Closed { by_camera: true }) { 0.15 } else { 0.5 };
         let least = 0.8 * STEPS[step] - slack;
         assert!(waited >= least, "{label}: B3: connected again after {waited:.2} s, not before {least:.2} s");
-        if step == 0 {
+        if step == 0 && ladder == Ladder::Steps {
             assert!(waited <= 1.5, "{label}: B2: connected again after {waited:.2} s");
         }
         step = (step + 1).min(STEPS.len() - 1);

@@ -198,6 +198,9 @@ where
 /// A hook before the well-behaved answer: what it returns is sent as it is, `None` leaves the answer to the camera.
 pub(crate) type Hook = Box<dyn FnMut(&Request) -> Option<Vec<u8>> + Send>;
 
+/// What a camera makes of a well-behaved answer.
+pub(crate) type Quirk = fn(&Request, Vec<u8>) -> Vec<u8>;
+
 /// One connection.
 pub(crate) struct Visit {
     /// From 0.
@@ -212,7 +215,7 @@ pub(crate) struct Visit {
     pub(crate) rtp_info: Option<String>,
     pub(crate) hook: Option<Hook>,
     /// Changes an answer of the well-behaved camera.
-    pub(crate) quirk: Option<fn(&Request, Vec<u8>) -> Vec<u8>>,
+    pub(crate) quirk: Option<Quirk>,
     /// Where RTP and RTCP go by UDP; else they are interleaved.
     pub(crate) udp: Option<Udp>,
     pub(crate) stream: TcpStream,

@@ -131,11 +131,13 @@ fn row_23_a_panic_in_the_decoding_of_one_camera_is_nothing_to_another() {
     let (mut other_feeder, units) = queue(healthy.clone());
     let other = DecodeThread::spawn(Hardware::None, units, healthy.clone()).unwrap();
     let stats = |record: &Record| record.stats(Instant::now(), Duration::from_secs(10));
-    for session in 1..=5 {
-        feeder.feed(unit(session));
-        other_feeder.feed(unit(1));
-        wait_until("the panic is counted", || stats(&panicking).panics == session);
-        wait_until("the other one's picture", || stats(&healthy).frames_decoded == session);
+    healthy.session_began(1, false);
+    healthy.look(TileSize::new(1920, 1080));
+    for (number, picture) in (1..=5).zip(second(1)) {
+        feeder.feed(unit(number));
+        other_feeder.feed(picture);
+        wait_until("the panic is counted", || stats(&panicking).panics == number);
+        wait_until("the other one's picture", || stats(&healthy).frames_decoded == number);
     }
     assert_eq!((stats(&panicking).frames_decoded, stats(&healthy).panics), (0, 0));
     drop((one, other));

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::gate::impairment::Impairment;
 use crate::gate::reorder::{Path, Reception, Reorder};
@@ -12,10 +12,12 @@ use crate::record::Record;
 
 /// RFC 6184, RFC 7798, RFC 2435: the clock of every video.
 const CLOCK_RATE: u32 = 90_000;
+/// Firewalls and routers that let nothing through say nothing about it. A camera that sends at all has begun by then.
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// Datagrams taken at a time, so that a flood does not keep the rest waiting.
 const BATCH: usize = 256;
 
-/// The stream's datagrams. Calling order: [`Udp::bind`], [`Udp::begin`], and then, whenever there are datagrams or
+/// The stream's datagrams. Calling order: [`Udp::bind`], [`Udp::begin`], [`Udp::play`], and then, whenever there are datagrams or
 /// time has passed, [`Udp::receive`] and [`Udp::poll`] until nothing is left.
 pub(super) struct Udp {
     pair: UdpPair,
@@ -24,6 +26,9 @@ pub(super) struct Udp {
     /// RTCP that came, in no need of order.
     reports: Vec<Vec<u8>>,
     next_report: Instant,
+    is_playing: bool,
+    /// When the camera is to have sent something, as long as it has not.
+    dead_at: Option<Instant>,
     counted: Figures,
 }
 
@@ -43,6 +48,8 @@ impl Udp {
             reception: Reception::new(CLOCK_RATE, now),
             reports: Vec::new(),
             next_report: now + REPORT_EVERY,
+            is_playing: false,
+            dead_at: None,
             counted: Figures::default(),
         })
     }
@@ -58,8 +65,16 @@ impl Udp {
         self.pair.punch().await;
     }
 
+    /// The camera says that it plays.
+    pub(super) fn play(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_playing, true) {
+            self.dead_at = Some(now + DEAD_AFTER);
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Instant {
-        self.reorder.next_deadline().map_or(self.next_report, |deadline| deadline.min(self.next_report))
+        let others = self.dead_at.into_iter().chain(self.reorder.next_deadline());
+        others.fold(self.next_report, Instant::min)
     }
 
     pub(super) async fn handle_timeout(&mut self, now: Instant) {
@@ -77,6 +92,7 @@ impl Udp {
                     if let Some(header) = Header::parse(&packet) {
                         self.reception.handle(now, &header);
                     }
+                    self.dead_at = None;
                     self.reorder.handle(now, packet);
                 }
                 Some((Channel::Rtcp, packet)) => {
@@ -89,6 +105,11 @@ impl Udp {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing has arrived though something should have by now. Said once.
+    pub(super) fn is_dead(&mut self, now: Instant) -> bool {
+        self.dead_at.take_if(|dead_at| *dead_at <= now).is_some()
     }
 
     /// Takes and forgets what comes before the stream plays.

@@ -56,6 +56,8 @@ fn displaced(count: u16, by: u64, seed: u64) -> Vec<u16> {
 #[test]
 fn packets_in_order_are_passed_on_at_once() {
     let (mut reorder, now) = (Reorder::default(), Instant::now());
+    (64_990..65_000).for_each(|number| reorder.handle(now, packet(1, number)));
+    assert_eq!(std::iter::from_fn(|| reorder.poll(now)).count(), 10, "the beginning was looked at");
     for number in 65_000..=u16::MAX {
         reorder.handle(now, packet(1, number));
         assert_eq!(reorder.poll(now).map(|packet| sequence(&packet)), Some(number));
@@ -81,6 +83,15 @@ fn chaos_14_udp_reordering_is_undone_and_never_condemned_whatever_the_pace() {
             assert_eq!((report.lost, report.path), (0, Path::Good));
         }
     }
+}
+
+#[test]
+fn a_first_packet_that_overtook_others_does_not_come_first() {
+    let (out, reorder) = after([3, 1, 5, 0, 2, 4, 7, 6, 8, 9], STEP);
+    assert!(out.into_iter().eq(0..10));
+    assert!(reorder.reordered() > 0);
+    let (out, _) = after([7], STEP);
+    assert_eq!(out, [7], "and does not wait for ever");
 }
 
 #[test]
