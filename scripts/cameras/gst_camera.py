@@ -183,8 +183,15 @@ class Player:
         source.emit("push-buffer", unit)
 
 
+class OneSource(GstRtspServer.RTSPMediaFactory):
+    """Shared media go by the whole URL; a client that comes by another port (a relay) is to see the same pictures too."""
+
+    def do_gen_key(self, url):
+        return url.abspath
+
+
 def make_factory(args, piece):
-    factory = GstRtspServer.RTSPMediaFactory()
+    factory = OneSource()
     factory.set_launch(
         f"( appsrc name=in is-live=true format=time max-bytes=65536 ! "
         f"rtp{piece.codec}pay name=pay0 pt=96 )"

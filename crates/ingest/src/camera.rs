@@ -11,7 +11,7 @@ use crate::decode::{DecodeThread, Hardware, SpawnError};
 use crate::ffmpeg::{self, FfmpegTooOld};
 use crate::gate::Certificate;
 use crate::queue::queue;
-use crate::record::{About, CameraRecord, Record, Stream};
+use crate::record::{About, CameraRecord, InCommon, Record, Stream};
 use crate::session;
 use crate::session::rtsp::RtspSource;
 use crate::shown::TileSize;
@@ -126,7 +126,7 @@ impl Camera {
             name: config.name.clone(),
             url: config.source.to_string(),
             sub_url: config.substream.as_ref().map(ToString::to_string),
-            is_one_host: config.substream.as_ref().is_none_or(|sub| sub.host() == config.source.host()),
+            in_common: in_common(&config),
             on_demand: config.on_demand,
             first_frame_budget: config.first_frame_budget,
         };
@@ -178,6 +178,16 @@ impl Camera {
         let _ = futures::future::join_all(self.sessions.drain(..)).await;
         let decoding = std::mem::take(&mut self.decoding);
         let _ = tokio::task::spawn_blocking(move || drop(decoding)).await;
+    }
+}
+
+fn in_common(config: &CameraConfig) -> InCommon {
+    let (main, sub) = (&config.source, config.substream.as_ref());
+    let is_one_host = |sub: &SourceUrl| sub.host() == main.host();
+    InCommon {
+        place: sub
+            .is_none_or(|sub| is_one_host(sub) && (sub.port(), sub.is_tls()) == (main.port(), main.is_tls())),
+        account: sub.is_none_or(|sub| is_one_host(sub) && sub.login() == main.login()),
     }
 }
 

@@ -36,14 +36,33 @@ use crate::shown::TileSize;
 use crate::stats::{CameraStats, Percentiles, StreamStats};
 use crate::tile::{Facts, Moment, Tile, TileStatus};
 
+/// What a camera's two streams have in common: what is wrong with that is wrong with both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InCommon {
+    /// Scheme, host and port.
+    pub(crate) place: bool,
+    /// Host, user and password.
+    pub(crate) account: bool,
+}
+
+/// What a failure of one stream is about, and so whether the other may fare better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    Stream,
+    /// What is connected to.
+    Place,
+    /// The login.
+    Account,
+}
+
 /// What a record is made of.
 pub(crate) struct About {
     pub(crate) name: String,
     /// The main stream's, for showing.
     pub(crate) url: String,
     pub(crate) sub_url: Option<String>,
-    /// Both streams come from one host: what is wrong with it is wrong with both.
-    pub(crate) is_one_host: bool,
+    /// What the streams have in common.
+    pub(crate) in_common: InCommon,
     /// Disconnected while nobody looks.
     pub(crate) on_demand: bool,
     pub(crate) first_frame_budget: Duration,
@@ -300,7 +319,7 @@ impl CameraRecord {
             name: "test".into(),
             url: "rtsp://test/".into(),
             sub_url: sub_url.map(str::to_owned),
-            is_one_host: true,
+            in_common: InCommon { place: true, account: true },
             on_demand,
             first_frame_budget: Duration::from_secs(20),
         };

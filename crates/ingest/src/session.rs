@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, SessionEnd};
-use crate::record::Record;
+use crate::record::{Blame, Record};
 use crate::tile::Moment;
 use failure::Failure;
 
@@ -52,7 +52,7 @@ pub(crate) async fn run(stop: CancellationToken, record: Arc<Record>, source: &m
             backoff = Backoff::default();
             continue;
         };
-        record.failed(Moment::now(), &in_words(&failure, &record), !concerns_the_whole_camera(&failure));
+        record.failed(Moment::now(), &in_words(&failure, &record), blame(&failure));
 
         let delivered = record.session_frames().map_or(Duration::ZERO, |frames| frames.last - frames.first);
         let end = SessionEnd { login_refused: failure.is_refused_login(), delivered };
@@ -61,7 +61,7 @@ pub(crate) async fn run(stop: CancellationToken, record: Arc<Record>, source: &m
             false => backoff.wait_after(end, rand::random_range(-1.0..=1.0)),
         };
         if end.login_refused {
-            record.login_refused((Instant::now() + wait).into_std());
+            record.login_refused((Instant::now() + wait).into_std(), blame(&failure));
         }
         tracing::debug!(camera = %record.name(), ?wait, "session ended: {failure}");
         tokio::select! {
@@ -94,24 +94,26 @@ fn in_words(failure: &Failure, record: &Record) -> String {
     }
 }
 
-/// Another stream of the same camera would fail in the same way, so it is not asked (failure C25).
-fn concerns_the_whole_camera(failure: &Failure) -> bool {
-    failure.is_refused_login()
-        || matches!(
-            failure,
-            Failure::NoSuchHost { .. }
-                | Failure::NameServerFailed { .. }
-                | Failure::NameServerSilent { .. }
-                | Failure::Refused { .. }
-                | Failure::Unreachable { .. }
-                | Failure::NoAnswer { .. }
-                | Failure::NotConnected { .. }
-                | Failure::NotTls { .. }
-                | Failure::TlsTooOld { .. }
-                | Failure::TlsFailed { .. }
-                | Failure::CertificateRefused { .. }
-                | Failure::NoAuthorities
-        )
+/// A camera whose other stream would fail in the same way is not asked for that one (failure C25). Cameras deny single
+/// streams (403), such as a substream that is switched off.
+fn blame(failure: &Failure) -> Blame {
+    match failure {
+        Failure::Denied => Blame::Stream,
+        failure if failure.is_refused_login() => Blame::Account,
+        Failure::NoSuchHost { .. }
+        | Failure::NameServerFailed { .. }
+        | Failure::NameServerSilent { .. }
+        | Failure::Refused { .. }
+        | Failure::Unreachable { .. }
+        | Failure::NoAnswer { .. }
+        | Failure::NotConnected { .. }
+        | Failure::NotTls { .. }
+        | Failure::TlsTooOld { .. }
+        | Failure::TlsFailed { .. }
+        | Failure::CertificateRefused { .. }
+        | Failure::NoAuthorities => Blame::Place,
+        _ => Blame::Stream,
+    }
 }
 
 #[cfg(test)]

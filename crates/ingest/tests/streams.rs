@@ -145,10 +145,31 @@ async fn the_main_stream_stands_in_for_a_substream_that_cannot_be_had_and_gives_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_substream_that_is_denied_or_behind_a_dead_port_leaves_no_tile_black() {
+    let main = Server::start(vec![Script::playing(H264)]).await;
+    let denied = Server::start(vec![Script::answering(Answer::Status("403 Forbidden"))]).await;
+    let (camera, view) = start(with_sub(&main, &denied, ""));
+    until_live(&view, TINY).await;
+    assert_eq!(stats(&view).streams[1].reason.as_deref(), Some("access denied by the camera (403)"));
+    camera.stop().await;
+
+    let dead = Server::start(vec![Script::playing(SUB)]).await;
+    let config = with_sub(&main, &dead, "");
+    drop(dead);
+    let (camera, view) = start(config);
+    until_live(&view, TINY).await;
+    assert_eq!(stats(&view).stream, Some("main"));
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_refused_for_one_stream_is_not_tried_with_the_other() {
     let main = Server::start(vec![Script::playing(H264)]).await;
     let sub = Server::start(vec![Script::playing(SUB).with_login("YWRtaW46cmlnaHQ=")]).await;
-    let (camera, view) = start(with_sub(&main, &sub, "admin:wrong@"));
+    let login = "admin:wrong@";
+    let one_account =
+        CameraConfig { source: SourceUrl::parse(&main.url(login)).unwrap(), ..with_sub(&main, &sub, login) };
+    let (camera, view) = start(one_account);
     view.wake(Instant::now(), TINY);
     until(&view, 10, |stats| stats.reason.as_deref() == Some("wrong user name or password (401)")).await;
     for _ in 0..300 {

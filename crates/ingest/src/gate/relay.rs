@@ -230,6 +230,9 @@ impl Relay {
                     Err(failure) => return Err(self.lost_camera(failure).await),
                 };
                 let peer = connection.peer();
+                if !may_be_sent_to(peer.ip(), self.dialogue.peer().ip()) {
+                    return Err(self.lost_camera(Failure::RedirectedNowhere).await);
+                }
                 self.local = connection.local().ip();
                 (self.from_camera, self.to_camera) = tokio::io::split(connection);
                 self.wire = Wire::new();
@@ -247,9 +250,9 @@ impl Relay {
                 }
             },
             Action::Udp { source, ports } => {
-                let peer = source.unwrap_or(self.dialogue.peer().ip());
+                let peer = self.dialogue.peer().ip();
                 if let Some(udp) = &mut self.udp {
-                    udp.begin(peer, ports).await;
+                    udp.begin(peer, source, ports).await;
                 }
             }
             Action::Fail(failure) => self.tell(failure),
@@ -402,6 +405,18 @@ impl Relay {
     }
 }
 
+/// No camera may have us talk to this machine's own services, or to what only its link reaches, unless it is there itself.
+fn may_be_sent_to(there: IpAddr, here: IpAddr) -> bool {
+    let kind = |address: IpAddr| match address.to_canonical() {
+        address if address.is_loopback() => 1,
+        address if address.is_unspecified() || address.is_multicast() => 2,
+        IpAddr::V4(address) if address.is_link_local() || address.is_broadcast() => 3,
+        IpAddr::V6(address) if address.is_unicast_link_local() => 3,
+        _ => 0,
+    };
+    kind(there) == 0 || kind(there) == kind(here)
+}
+
 /// Interleaved, as RFC 2326 section 10.12 has it.
 fn append(output: &mut BytesMut, channel: u8, packet: &[u8]) {
     let Ok(length) = u16::try_from(packet.len()) else { return };
@@ -438,4 +453,22 @@ async fn wait_for(retina: Option<&TcpStream>, input: &mut BytesMut, has_answers:
 /// The runtime's clock, which tests can turn.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_reaches_what_the_camera_could_reach_by_itself_and_not_this_machine() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let check = |there: &str, here: &str| may_be_sent_to(address(there), address(here));
+        assert!(check("192.168.8.7", "192.168.8.101") && check("203.0.113.9", "192.168.8.101"));
+        assert!(check("127.0.0.1", "127.0.0.2") && check("fe80::7", "fe80::1"));
+        for inner in
+            ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1"]
+        {
+            assert!(!check(inner, "192.168.8.101"), "{inner}");
+        }
+    }
 }

@@ -159,6 +159,7 @@ fn print(attributes: &[Attribute], sdp: &mut String) {
 /// What a dynamic payload type without `rtpmap` must be, by its parameters.
 fn guess(format: &str, fmtp: &str) -> Option<String> {
     let is_dynamic = format.parse().is_ok_and(|number: u8| (96..128).contains(&number));
+    let fmtp = fmtp.to_ascii_lowercase();
     let has = |name: &str| fmtp.contains(name);
     match is_dynamic {
         true if has("sprop-vps") || has("sprop-sps") => Some("H265/90000".into()),

@@ -50,6 +50,8 @@ pub(crate) struct UdpPair {
 #[derive(Debug)]
 struct Camera {
     address: IpAddr,
+    /// The address it says that it sends from, if it says so.
+    source: Option<IpAddr>,
     rtp: Port,
     rtcp: Port,
 }
@@ -99,10 +101,13 @@ impl UdpPair {
         self.ports
     }
 
-    /// Whom packets are accepted from, and the ports that it announced; 0 for one that it did not.
-    pub(crate) fn set_peer(&mut self, camera: IpAddr, (rtp, rtcp): (u16, u16)) {
+    /// Whom packets are accepted from, and the ports that it announced; 0 for one that it did not. A `source` of its own is
+    /// believed as far as listening goes: behind NAT and in containers cameras name an address that is theirs only inside,
+    /// and none shall have us send to whom it likes.
+    pub(crate) fn set_peer(&mut self, camera: IpAddr, source: Option<IpAddr>, (rtp, rtcp): (u16, u16)) {
         let port = |current| Port { current, candidate: None };
-        self.camera = Some(Camera { address: camera.to_canonical(), rtp: port(rtp), rtcp: port(rtcp) });
+        let (address, source) = (camera.to_canonical(), source.map(|source| source.to_canonical()));
+        self.camera = Some(Camera { address, source, rtp: port(rtp), rtcp: port(rtcp) });
     }
 
     /// Waits until there may be a datagram. Cancel safe.
@@ -134,7 +139,7 @@ impl UdpPair {
                     Err(error) => return Err(error),
                 };
                 let Some(camera) =
-                    self.camera.as_mut().filter(|known| known.address == from.ip().to_canonical())
+                    self.camera.as_mut().filter(|known| known.sends_from(from.ip().to_canonical()))
                 else {
                     self.strangers += 1;
                     continue;
@@ -188,6 +193,10 @@ impl UdpPair {
 }
 
 impl Camera {
+    fn sends_from(&self, address: IpAddr) -> bool {
+        self.address == address || self.source == Some(address)
+    }
+
     fn rtp(&self) -> Option<SocketAddr> {
         (self.rtp.current != 0).then(|| SocketAddr::new(self.address, self.rtp.current))
     }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::choice::Stream;
 use super::state::{Inner, Published, SessionState};
-use super::{CameraRecord, Demand, Dropped};
+use super::{Blame, CameraRecord, Demand, Dropped};
 use crate::align::clock::Basis;
 use crate::frame::Frame;
 use crate::gate::Impairment;
@@ -129,8 +129,8 @@ impl Record {
         self.lock().of(self.stream).session.as_ref().is_some_and(|session| session.is_frozen)
     }
 
-    /// Remembers the reason, and logs it if it is news. `elsewhere`: the camera's other stream may fare better.
-    pub(crate) fn failed(&self, at: Moment, words: &str, elsewhere: bool) {
+    /// Remembers the reason, and logs it if it is news.
+    pub(crate) fn failed(&self, at: Moment, words: &str, blame: Blame) {
         let stream = self.stream;
         let mut inner = self.lock();
         let state = inner.of(stream);
@@ -141,7 +141,7 @@ impl Record {
         if !is_known {
             state.problem = Some(words.into());
         }
-        inner.choice.failed(at.mono, stream, elsewhere || !self.camera.about.is_one_host);
+        inner.choice.failed(at.mono, stream, !self.is_shared(blame));
         // While the other stream is on the tile, the failure is that of a stream and not of the camera. While the camera
         // is left alone, the reason for that is the one that counts.
         let concerns_tile = inner.choice.shown().is_none_or(|shown| shown == stream);
@@ -155,10 +155,20 @@ impl Record {
         }
     }
 
-    /// The camera refused our login: no stream of the same host is tried before `until`.
-    pub(crate) fn login_refused(&self, until: Instant) {
+    fn is_shared(&self, blame: Blame) -> bool {
+        let in_common = self.camera.about.in_common;
+        match blame {
+            Blame::Stream => false,
+            Blame::Place => in_common.place,
+            Blame::Account => in_common.account,
+        }
+    }
+
+    /// The camera let us not in: no stream that the same is to be blamed for is tried before `until`.
+    pub(crate) fn login_refused(&self, until: Instant, blame: Blame) {
+        let is_shared = self.is_shared(blame);
         let mut inner = self.lock();
-        match self.camera.about.is_one_host {
+        match is_shared {
             true => inner.no_login_before = [Some(until); 2],
             false => inner.no_login_before[self.stream as usize] = Some(until),
         }

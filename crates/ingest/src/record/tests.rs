@@ -123,7 +123,7 @@ fn a_reason_is_shared_with_every_tick_not_copied() {
     let mut camera = Playing::new();
     camera.play(1, NEVER);
     camera.pass(5_000);
-    camera.main.failed(moment(camera.now), "connection refused", false);
+    camera.main.failed(moment(camera.now), "connection refused", Blame::Place);
     let reason = || camera.look(FULL_HD).status.reason.unwrap();
     let (first, second) = (reason(), reason());
     assert_eq!(first.shared().unwrap().as_ptr(), second.shared().unwrap().as_ptr());
@@ -247,10 +247,10 @@ fn a_stream_that_fails_while_the_other_is_shown_is_no_news_of_the_tile() {
     let mut camera = Playing::of(Some("rtsp://test/sub"), false);
     camera.look(SMALL);
     camera.sub.session_began(1, false);
-    camera.sub.failed(moment(camera.now), "no such stream on the camera (404)", true);
+    camera.sub.failed(moment(camera.now), "no such stream on the camera (404)", Blame::Stream);
     assert_eq!(camera.wants(), [true, true]);
     camera.play(10, 1);
-    camera.sub.failed(moment(camera.now), "no such stream on the camera (404)", true);
+    camera.sub.failed(moment(camera.now), "no such stream on the camera (404)", Blame::Stream);
     let stats = camera.stats();
     assert_eq!((stats.state, stats.stream, stats.reason), (TileState::Live, Some("main"), None));
     let sub = &stats.streams[1];
@@ -285,7 +285,7 @@ fn a_camera_on_demand_is_connected_while_somebody_looks_and_ten_seconds_longer()
 fn a_camera_that_panics_again_and_again_is_left_alone_for_five_minutes() {
     let mut camera = Playing::new();
     (0..5).for_each(|_| camera.camera.count_panic(moment(camera.now)));
-    camera.main.failed(moment(camera.now), "internal error, see the log", true);
+    camera.main.failed(moment(camera.now), "internal error, see the log", Blame::Stream);
     assert_eq!(camera.wants(), [false, false]);
     let stats = camera.stats();
     assert_eq!(stats.panics, 5);

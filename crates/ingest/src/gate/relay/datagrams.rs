@@ -62,8 +62,8 @@ impl Udp {
     }
 
     /// The camera will send from there.
-    pub(super) async fn begin(&mut self, camera: IpAddr, ports: Option<(u16, u16)>) {
-        self.pair.set_peer(camera, ports.unwrap_or_default());
+    pub(super) async fn begin(&mut self, camera: IpAddr, source: Option<IpAddr>, ports: Option<(u16, u16)>) {
+        self.pair.set_peer(camera, source, ports.unwrap_or_default());
         self.pair.punch().await;
     }
 

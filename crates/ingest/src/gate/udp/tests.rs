@@ -52,7 +52,7 @@ async fn only_the_cameras_packets_are_accepted() {
     assert!(timeout(Duration::from_millis(50), received(&mut pair)).await.is_err());
     assert_eq!(pair.strangers(), 1);
 
-    pair.set_peer(LOCALHOST, (port(&ours), 0));
+    pair.set_peer(LOCALHOST, None, (port(&ours), 0));
     stranger.send_to(b"evil", (LOCALHOST, rtp)).await.unwrap();
     ours.send_to(b"picture", (LOCALHOST, rtp)).await.unwrap();
     assert_eq!(next(&mut pair).await, (Channel::Rtp, b"picture".to_vec()));
@@ -67,7 +67,7 @@ async fn only_the_cameras_packets_are_accepted() {
 async fn the_largest_datagram_is_received_whole() {
     let mut pair = UdpPair::bind(LOCALHOST).unwrap();
     let ours = camera([127, 0, 0, 1]).await;
-    pair.set_peer(LOCALHOST, (port(&ours), 0));
+    pair.set_peer(LOCALHOST, None, (port(&ours), 0));
     let large = vec![0x80; 65_507];
     ours.send_to(&large, (LOCALHOST, pair.ports().0)).await.unwrap();
     assert_eq!(next(&mut pair).await.1, large);
@@ -78,7 +78,7 @@ async fn chaos_14_udp_port_change_loses_no_packet_and_reports_follow() {
     let mut pair = UdpPair::bind(LOCALHOST).unwrap();
     let (_, rtcp) = pair.ports();
     let (before, after) = (camera([127, 0, 0, 1]).await, camera([127, 0, 0, 1]).await);
-    pair.set_peer(LOCALHOST, (0, port(&before)));
+    pair.set_peer(LOCALHOST, None, (0, port(&before)));
     let steps =
         [(&before, &before), (&after, &before), (&before, &before), (&after, &before), (&after, &after)];
     for (sender, told) in steps {
@@ -93,7 +93,7 @@ async fn chaos_14_udp_port_change_loses_no_packet_and_reports_follow() {
 async fn unannounced_ports_are_learnt_from_the_first_packet() {
     let mut pair = UdpPair::bind(LOCALHOST).unwrap();
     let ours = camera([127, 0, 0, 1]).await;
-    pair.set_peer(LOCALHOST, (0, 0));
+    pair.set_peer(LOCALHOST, None, (0, 0));
     pair.punch().await;
     ours.send_to(b"report", (LOCALHOST, pair.ports().1)).await.unwrap();
     next(&mut pair).await;
@@ -105,7 +105,7 @@ async fn unannounced_ports_are_learnt_from_the_first_packet() {
 async fn firewalls_are_opened_and_the_camera_is_told_how_its_packets_come() {
     let mut pair = UdpPair::bind(LOCALHOST).unwrap();
     let (rtp, rtcp) = (camera([127, 0, 0, 1]).await, camera([127, 0, 0, 1]).await);
-    pair.set_peer(LOCALHOST, (port(&rtp), port(&rtcp)));
+    pair.set_peer(LOCALHOST, None, (port(&rtp), port(&rtcp)));
     pair.punch().await;
     let punch = heard(&rtp).await;
     assert_eq!((punch.len(), punch[0], &punch[8..]), (12, 0x80, &pair.ssrc.to_be_bytes()[..]));
