@@ -44,9 +44,7 @@ fn read(args: &RunArgs) -> Result<Config, Problems> {
     let flags = args.listen.overrides();
     match &args.config {
         Some(file) => config::load(file, &flags),
-        None => {
-            Config::from_urls(&args.urls, args.transport.into(), args.layout, args.fit.into(), &flags)
-        }
+        None => Config::from_urls(&args.urls, args.transport.into(), args.layout, args.fit.into(), &flags),
     }
 }
 
