@@ -14,7 +14,7 @@ use wallcast_benches::cpu::{self, median};
 use wallcast_benches::pictures::{Picture, psnr, write_raw};
 use wallcast_compositor::{
     Area, CanvasSize, Cells, ColorMatrix, ColorRange, Compositor, Fit, Layout, PictureView, Presentation,
-    Preset, Rotation, Spacing, TileSource,
+    Preset, Rotation, Shown, Spacing, TileSource,
 };
 
 const SHARES: [u64; 4] = [100, 50, 10, 0];
@@ -83,11 +83,14 @@ struct Camera {
 }
 
 impl TileSource for Camera {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         self.tick += 1;
         self.generation += u64::from(self.tick * self.share % 100 < self.share);
         let picture = &self.pictures[self.generation as usize % self.pictures.len()];
-        paint(Some(PictureView { matrix: self.matrix, range: self.range, ..picture.view(self.generation) }));
+        paint(
+            Some(PictureView { matrix: self.matrix, range: self.range, ..picture.view(self.generation) })
+                .into(),
+        );
     }
 }
 

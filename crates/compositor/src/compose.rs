@@ -9,6 +9,7 @@ mod scaling;
 use self::scaling::{Format, Scaling};
 use crate::canvas::{BLACK, Canvas};
 use crate::layout::{Layout, Placement};
+use crate::overlay::Shown;
 use crate::picture::{PictureError, PictureView};
 use crate::scale::Instructions;
 use std::any::Any;
@@ -17,11 +18,11 @@ use std::time::Instant;
 
 /// What a tile shows; asked once at every tick that is composed.
 pub trait TileSource: Send {
-    /// Calls `paint` exactly once with what the tile shows at `now`; `None` is black.
+    /// Calls `paint` exactly once with what the tile shows at `now`.
     ///
     /// It is called on the wall's thread: it must not wait for a camera, a decoder or the network. A picture stays
     /// borrowed until `paint` returns. A source that panics is counted, shown black, and asked again at the next tick.
-    fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>));
+    fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Shown<'_>));
 }
 
 /// How many tiles of a canvas were painted, and what went wrong.
@@ -93,8 +94,8 @@ impl Compositor {
                 instructions: self.instructions,
             };
             let shown = catch_unwind(AssertUnwindSafe(|| match sources.get_mut(i) {
-                Some(source) => source.show(now, &mut |picture| {
-                    if let Err(error) = tile.paint(&mut easel, picture) {
+                Some(source) => source.show(now, &mut |shown| {
+                    if let Err(error) = tile.paint(&mut easel, shown.picture) {
                         composed.refused += 1;
                         tile.tell_refused(i, error);
                     }

@@ -14,6 +14,7 @@ mod geometry;
 mod key_frames;
 mod layout;
 mod mask;
+mod overlay;
 mod picture;
 mod presentation;
 mod scale;
@@ -30,8 +31,9 @@ pub use layout::{
     Cells, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing,
     SpacingError, TileRect, UnknownPreset,
 };
+pub use overlay::{Caption, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
-pub use wall::{AccessUnit, Sink, StartError, Wall, WallConfig, WallStats, WallView};
+pub use wall::{AccessUnit, RearrangeError, Sink, StartError, Wall, WallConfig, WallStats, WallView};
 pub use window::Percentiles;

@@ -15,10 +15,11 @@ use self::stats::Meters;
 use crate::compose::TileSource;
 use crate::encoder::{EncoderConfig, Level, OpenError, OpenH264};
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
-use crate::layout::{Layout, Placement};
+use crate::layout::Layout;
 use crate::tick::CanvasTime;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -61,15 +62,15 @@ pub struct WallConfig {
     pub fps: FrameRate,
     /// Bits a second to aim at.
     pub bitrate: Bitrate,
-    /// Where the tiles are.
+    /// Where the tiles are at first.
     pub layout: Layout,
     /// An IDR comes at least so often; 4 s by default.
     pub idr_every: Duration,
 }
 
-/// A wall that did not start.
-#[derive(Debug, Error)]
-pub enum StartError {
+/// Tiles that a wall cannot show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RearrangeError {
     /// The layout was made for another canvas.
     #[error("found a layout for {}x{}, expected one for the wall's {}x{}", found.width(), found.height(), expected.width(), expected.height())]
     Canvas {
@@ -86,6 +87,14 @@ pub enum StartError {
         /// The layout's tiles.
         expected: usize,
     },
+}
+
+/// A wall that did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Its tiles cannot be shown.
+    #[error(transparent)]
+    Tiles(#[from] RearrangeError),
     /// The encoder did not open.
     #[error("the encoder did not open")]
     Encoder(#[from] OpenError),
@@ -120,13 +129,7 @@ impl Wall {
         sinks: Vec<Arc<dyn Sink>>,
         mut open: OpenEncoder,
     ) -> Result<Wall, StartError> {
-        if config.layout.canvas() != config.size {
-            return Err(StartError::Canvas { found: config.layout.canvas(), expected: config.size });
-        }
-        let expected = config.layout.placements().len();
-        if tiles.len() > expected {
-            return Err(StartError::Tiles { found: tiles.len(), expected });
-        }
+        check(&config.layout, config.size, tiles.len())?;
         let encoder = open()?;
         let now = Instant::now();
         let shared = Arc::new(Shared {
@@ -136,6 +139,7 @@ impl Wall {
             key_frame_requests: AtomicU64::new(0),
             stopping: Mutex::new(false),
             wake: Condvar::new(),
+            scene: Mutex::new(Scene { layout: Arc::new(config.layout.clone()), next: None }),
             config,
         });
         let worker = Worker::new(Arc::clone(&shared), tiles, sinks, encoder, open);
@@ -177,9 +181,21 @@ impl WallView {
         &self.0.config.name
     }
 
-    /// Where its tiles are, in the layout's order.
-    pub fn placements(&self) -> &[Placement] {
-        self.0.config.layout.placements()
+    /// Where its tiles are: of what was asked for last, which is shown from the next tick on.
+    pub fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.0.scene.lock().layout)
+    }
+
+    /// Shows other tiles in other places, all of it from the next tick on. `tiles` are in the layout's order; placements
+    /// without one show the background. Viewers notice nothing but the picture.
+    pub fn rearrange(&self, layout: Layout, tiles: Vec<Box<dyn TileSource>>) -> Result<(), RearrangeError> {
+        check(&layout, self.0.config.size, tiles.len())?;
+        let mut scene = self.0.scene.lock();
+        scene.layout = Arc::new(layout);
+        // What was asked for before and never shown is freed here, not on the wall's thread.
+        let _unseen = scene.next.replace(tiles);
+        drop(scene);
+        Ok(())
     }
 
     /// The H.264 level that its stream declares; with it the `profile-level-id` to answer.
@@ -208,6 +224,30 @@ impl WallView {
     }
 }
 
+fn check(layout: &Layout, size: CanvasSize, tiles: usize) -> Result<(), RearrangeError> {
+    if layout.canvas() != size {
+        return Err(RearrangeError::Canvas { found: layout.canvas(), expected: size });
+    }
+    let expected = layout.placements().len();
+    match tiles <= expected {
+        true => Ok(()),
+        false => Err(RearrangeError::Tiles { found: tiles, expected }),
+    }
+}
+
+/// What is to be shown.
+struct Scene {
+    layout: Arc<Layout>,
+    /// The sources of its tiles, until the wall's thread takes them.
+    next: Option<Vec<Box<dyn TileSource>>>,
+}
+
+impl fmt::Debug for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scene").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
 /// What the wall's thread and its views share.
 #[derive(Debug)]
 struct Shared {
@@ -216,6 +256,7 @@ struct Shared {
     /// Held for the time of a few additions, or of one copy: the copy is summed and sorted without the lock, because the
     /// wall's thread takes it at every tick.
     meters: Mutex<Meters>,
+    scene: Mutex<Scene>,
     key_frame_wanted: AtomicBool,
     key_frame_requests: AtomicU64,
     stopping: Mutex<bool>,

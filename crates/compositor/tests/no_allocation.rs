@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::time::Instant;
 use wallcast_compositor::{
     Area, CanvasSize, ColorMatrix, ColorRange, Compositor, Fit, Layout, PictureView, Presentation, Preset,
-    Rotation, Spacing, TileSource,
+    Rotation, Shown, Spacing, TileSource,
 };
 
 thread_local! {
@@ -46,20 +46,24 @@ struct Camera {
 }
 
 impl TileSource for Camera {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         self.tick += 1;
         let (width, height) = self.size;
         let stride = width as usize;
-        paint((!self.tick.is_multiple_of(10)).then(|| PictureView {
-            width,
-            height,
-            planes: [&self.samples, &self.samples, &self.samples],
-            strides: [stride, stride, stride],
-            sample_aspect: (1, 1),
-            matrix: ColorMatrix::Bt601,
-            range: if width % 3 == 0 { ColorRange::Full } else { ColorRange::Limited },
-            generation: self.tick / 2,
-        }));
+        paint(
+            (!self.tick.is_multiple_of(10))
+                .then(|| PictureView {
+                    width,
+                    height,
+                    planes: [&self.samples, &self.samples, &self.samples],
+                    strides: [stride, stride, stride],
+                    sample_aspect: (1, 1),
+                    matrix: ColorMatrix::Bt601,
+                    range: if width % 3 == 0 { ColorRange::Full } else { ColorRange::Limited },
+                    generation: self.tick / 2,
+                })
+                .into(),
+        );
     }
 }
 

@@ -5,10 +5,11 @@
 //! here would be in the wrong place.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use wallcast_compositor::{
-    AccessUnit, ColorMatrix, ColorRange, Fit, PictureView, Placement, Sink, TileSource, WallView,
+    AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
+    TileState, WallView,
 };
 use wallcast_ingest::{AlignedTile, Alignment, CameraView, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
@@ -26,7 +27,8 @@ pub fn tile_size(placement: &Placement) -> TileSize {
 
 /// A camera as a tile of one wall.
 pub struct CameraTile {
-    shown: Shown,
+    name: String,
+    pictures: Pictures,
     black_after: Duration,
     size: TileSize,
     /// The camera is ready to be looked at for as long as there is this tile.
@@ -34,7 +36,7 @@ pub struct CameraTile {
 }
 
 /// Which of a camera's pictures.
-enum Shown {
+enum Pictures {
     Newest(CameraView),
     InStep(AlignedTile),
 }
@@ -49,40 +51,52 @@ impl CameraTile {
         alignment: Option<&Arc<Alignment>>,
     ) -> Self {
         let _on_wall = camera.put_on_wall(Instant::now(), size);
-        let shown = match alignment {
-            Some(alignment) => Shown::InStep(alignment.tile(&camera)),
-            None => Shown::Newest(camera),
+        let name = camera.name().to_owned();
+        let pictures = match alignment {
+            Some(alignment) => Pictures::InStep(alignment.tile(&camera)),
+            None => Pictures::Newest(camera),
         };
-        Self { shown, black_after, size, _on_wall }
+        Self { name, pictures, black_after, size, _on_wall }
     }
 }
 
 impl TileSource for CameraTile {
-    fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        let tile = match &mut self.shown {
-            Shown::Newest(camera) => camera.tile(now, self.black_after, self.size),
-            Shown::InStep(tile) => tile.tile(now, self.black_after, self.size),
+    fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
+        let tile = match &mut self.pictures {
+            Pictures::Newest(camera) => camera.tile(now, self.black_after, self.size),
+            Pictures::InStep(tile) => tile.tile(now, self.black_after, self.size),
         };
-        match &tile.frame {
-            Some(frame) => paint(Some(PictureView {
-                width: frame.width(),
-                height: frame.height(),
-                planes: [frame.plane(0), frame.plane(1), frame.plane(2)],
-                strides: [frame.stride(0), frame.stride(1), frame.stride(2)],
-                sample_aspect: frame.sample_aspect_ratio(),
-                matrix: match frame.matrix() {
-                    wallcast_ingest::ColorMatrix::Bt601 => ColorMatrix::Bt601,
-                    wallcast_ingest::ColorMatrix::Bt709 => ColorMatrix::Bt709,
-                    wallcast_ingest::ColorMatrix::Bt2020 => ColorMatrix::Bt2020,
-                },
-                range: match frame.range() {
-                    wallcast_ingest::ColorRange::Limited => ColorRange::Limited,
-                    wallcast_ingest::ColorRange::Full => ColorRange::Full,
-                },
-                generation: frame.sequence(),
-            })),
-            None => paint(None),
-        }
+        let picture = tile.frame.as_deref().map(|frame| PictureView {
+            width: frame.width(),
+            height: frame.height(),
+            planes: [frame.plane(0), frame.plane(1), frame.plane(2)],
+            strides: [frame.stride(0), frame.stride(1), frame.stride(2)],
+            sample_aspect: frame.sample_aspect_ratio(),
+            matrix: match frame.matrix() {
+                wallcast_ingest::ColorMatrix::Bt601 => ColorMatrix::Bt601,
+                wallcast_ingest::ColorMatrix::Bt709 => ColorMatrix::Bt709,
+                wallcast_ingest::ColorMatrix::Bt2020 => ColorMatrix::Bt2020,
+            },
+            range: match frame.range() {
+                wallcast_ingest::ColorRange::Limited => ColorRange::Limited,
+                wallcast_ingest::ColorRange::Full => ColorRange::Full,
+            },
+            generation: frame.sequence(),
+        });
+        let status = &tile.status;
+        let caption = Caption {
+            name: &self.name,
+            state: match status.state {
+                wallcast_ingest::TileState::Connecting => TileState::Connecting,
+                wallcast_ingest::TileState::Live => TileState::Live,
+                wallcast_ingest::TileState::Holding => TileState::Holding,
+                wallcast_ingest::TileState::Offline => TileState::Offline,
+            },
+            reason: status.reason.as_ref().map(|reason| reason as &dyn std::fmt::Display),
+            age: status.age,
+            taken: status.age.and_then(|age| SystemTime::now().checked_sub(age)),
+        };
+        paint(Shown { picture, caption: Some(caption) });
     }
 }
 

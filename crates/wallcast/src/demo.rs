@@ -17,8 +17,8 @@ use std::{
 };
 
 use wallcast_compositor::{
-    Bitrate, CanvasSize, ColorMatrix, ColorRange, FrameRate, Layout, PictureView, StartError, TileSource,
-    Wall, WallConfig, WallStats,
+    Bitrate, CanvasSize, ColorMatrix, ColorRange, FrameRate, Layout, PictureView, Shown, StartError,
+    TileSource, Wall, WallConfig, WallStats,
 };
 
 pub use plan::{Demo, DemoError};
@@ -132,19 +132,22 @@ struct Scene {
 }
 
 impl TileSource for Scene {
-    fn show(&mut self, _now: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _now: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         self.picture.paint(SystemTime::now());
         self.painted += 1;
         let planes = self.picture.planes();
-        paint(Some(PictureView {
-            width: planes.width() as u32,
-            height: planes.height() as u32,
-            planes: [0, 1, 2].map(|plane| planes.plane(plane)),
-            strides: [0, 1, 2].map(|plane| planes.stride(plane)),
-            sample_aspect: (1, 1),
-            matrix: ColorMatrix::Bt709,
-            range: ColorRange::Limited,
-            generation: self.painted,
-        }));
+        paint(
+            Some(PictureView {
+                width: planes.width() as u32,
+                height: planes.height() as u32,
+                planes: [0, 1, 2].map(|plane| planes.plane(plane)),
+                strides: [0, 1, 2].map(|plane| planes.stride(plane)),
+                sample_aspect: (1, 1),
+                matrix: ColorMatrix::Bt709,
+                range: ColorRange::Limited,
+                generation: self.painted,
+            })
+            .into(),
+        );
     }
 }

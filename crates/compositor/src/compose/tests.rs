@@ -53,9 +53,9 @@ impl Picture {
 struct Shows(Picture, Arc<AtomicU64>);
 
 impl TileSource for Shows {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         let generation = self.1.load(Ordering::Relaxed);
-        paint((generation > 0).then(|| self.0.view(generation)));
+        paint((generation > 0).then(|| self.0.view(generation)).into());
     }
 }
 
@@ -130,9 +130,9 @@ fn painting_only_what_changed_gives_the_canvas_that_painting_everything_gives() 
 struct Resizes(Vec<Picture>, u64);
 
 impl TileSource for Resizes {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         self.1 += 1;
-        paint(Some(self.0[self.1 as usize % self.0.len()].view(self.1)));
+        paint(Some(self.0[self.1 as usize % self.0.len()].view(self.1)).into());
     }
 }
 
@@ -154,9 +154,9 @@ fn a_camera_that_changes_its_size_leaves_nothing_of_the_old_one_behind() {
 struct Reshapes(Picture, Vec<(u32, u32)>);
 
 impl TileSource for Reshapes {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         let sample_aspect = self.1.remove(0);
-        paint(Some(PictureView { sample_aspect, ..self.0.view(1) }));
+        paint(Some(PictureView { sample_aspect, ..self.0.view(1) }).into());
     }
 }
 
@@ -181,17 +181,20 @@ fn a_picture_is_painted_in_the_shape_that_its_samples_give_it() {
 struct Broken;
 
 impl TileSource for Broken {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        paint(Some(PictureView {
-            width: 64,
-            height: 64,
-            planes: [&[0; 10]; 3],
-            strides: [64, 32, 32],
-            sample_aspect: (1, 1),
-            matrix: ColorMatrix::Bt709,
-            range: ColorRange::Limited,
-            generation: 1,
-        }));
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
+        paint(
+            Some(PictureView {
+                width: 64,
+                height: 64,
+                planes: [&[0; 10]; 3],
+                strides: [64, 32, 32],
+                sample_aspect: (1, 1),
+                matrix: ColorMatrix::Bt709,
+                range: ColorRange::Limited,
+                generation: 1,
+            })
+            .into(),
+        );
     }
 }
 
@@ -213,10 +216,10 @@ struct Panics {
 }
 
 impl TileSource for Panics {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         let now = self.now.load(Ordering::Relaxed);
         assert!(!now || self.after_painting, "this source is broken, as the test wants");
-        paint(Some(self.picture.view(self.generation)));
+        paint(Some(self.picture.view(self.generation)).into());
         assert!(!now, "this source is broken, as the test wants");
     }
 }

@@ -115,6 +115,7 @@ impl Worker {
 
     /// One tick's work, if there is any.
     fn work(&mut self, now: Instant, tick: CanvasTime) -> Result<Outcome, Fault> {
+        self.take_scene();
         if !self.ask_sinks() {
             return Ok(Outcome::Idle);
         }
@@ -170,6 +171,16 @@ impl Worker {
         self.sequence += 1;
         self.deliver(&unit);
         Ok(Outcome::Delivered)
+    }
+
+    /// Changes to what was asked for since the last tick.
+    fn take_scene(&mut self) {
+        let mut scene = self.shared.scene.lock();
+        let Some(tiles) = scene.next.take() else { return };
+        let layout = Arc::clone(&scene.layout);
+        drop(scene);
+        self.compositor = Compositor::new(&layout);
+        self.tiles = tiles;
     }
 
     /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others

@@ -3,7 +3,7 @@
 use super::*;
 use crate::canvas::Canvas;
 use crate::encoder::{EncodeError, Encoded};
-use crate::picture::PictureView;
+use crate::overlay::Shown;
 use std::sync::atomic::AtomicUsize;
 
 /// Nothing here takes this long on a machine that works.
@@ -25,9 +25,9 @@ fn config(fps: u32) -> WallConfig {
 struct Dark(Arc<AtomicUsize>);
 
 impl TileSource for Dark {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        paint(None);
+        paint(None.into());
     }
 }
 
@@ -195,7 +195,7 @@ fn a_sink_that_panics_is_counted_and_harms_nobody() {
 fn a_tile_that_always_panics_is_counted_and_does_not_disturb_the_stream() {
     struct Panics;
     impl TileSource for Panics {
-        fn show(&mut self, _: Instant, _: &mut dyn FnMut(Option<PictureView<'_>>)) {
+        fn show(&mut self, _: Instant, _: &mut dyn FnMut(Shown<'_>)) {
             panic!("this tile is broken, as the test wants");
         }
     }

@@ -237,8 +237,8 @@ fn size((width, height): (u32, u32)) -> String {
 fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
     let stats = wall.view.stats(now);
     let alignment = wall.alignment.as_ref().map(|alignment| alignment.stats(now));
-    let tiles = wall
-        .view
+    let layout = wall.view.layout();
+    let tiles = layout
         .placements()
         .iter()
         .zip(&wall.tiles)

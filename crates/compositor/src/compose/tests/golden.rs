@@ -55,8 +55,8 @@ fn scene(width: u32, height: u32, number: u32) -> Picture {
 struct Still(Picture, fn(PictureView<'_>) -> PictureView<'_>);
 
 impl TileSource for Still {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
-        paint(Some((self.1)(self.0.view(1))));
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
+        paint(Some((self.1)(self.0.view(1))).into());
     }
 }
 

@@ -190,9 +190,9 @@ fn a_mask_of_everything_leaves_black_and_the_background_beside_it() {
 struct Alternates([Picture; 2], u64);
 
 impl TileSource for Alternates {
-    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Option<PictureView<'_>>)) {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
         self.1 += 1;
-        paint(Some(self.0[self.1 as usize % 2].view(self.1)));
+        paint(Some(self.0[self.1 as usize % 2].view(self.1)).into());
     }
 }
 
