@@ -1,7 +1,7 @@
 //! Pictures in, one H.264 stream out.
 //!
 //! A [`Wall`] ticks on a clock of its own ([`CanvasTime`]), asks each tile's [`TileSource`] what it shows, scales that
-//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::OpenH264`]) and hands the
+//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::Encode`]) and hands the
 //! [`AccessUnit`] to every [`Sink`] that is wanted. There is no network here, no camera and no viewer: the binary
 //! brings those.
 

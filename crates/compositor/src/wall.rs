@@ -13,7 +13,7 @@ pub use self::stats::WallStats;
 use self::run::{OpenEncoder, Worker};
 use self::stats::Meters;
 use crate::compose::TileSource;
-use crate::encoder::{EncoderConfig, Level, OpenError, OpenH264};
+use crate::encoder::{EncoderChoice, EncoderConfig, Level, OpenError, Opener};
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use crate::layout::Layout;
 use crate::tick::CanvasTime;
@@ -62,6 +62,8 @@ pub struct WallConfig {
     pub fps: FrameRate,
     /// Bits a second to aim at.
     pub bitrate: Bitrate,
+    /// What encodes.
+    pub encoder: EncoderChoice,
     /// Where the tiles are at first.
     pub layout: Layout,
     /// An IDR comes at least so often; 4 s by default.
@@ -119,7 +121,8 @@ impl Wall {
         sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Wall, StartError> {
         let encoder = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
-        Wall::start_with(config, tiles, sinks, Box::new(move || Ok(Box::new(OpenH264::new(encoder)?))))
+        let mut opener = Opener::new(config.encoder);
+        Wall::start_with(config, tiles, sinks, Box::new(move || opener.open(encoder)))
     }
 
     /// The same with any encoder. `open` is called again whenever one has failed.
@@ -133,8 +136,7 @@ impl Wall {
         let encoder = open()?;
         let now = Instant::now();
         let shared = Arc::new(Shared {
-            encoder: encoder.name(),
-            meters: Mutex::new(Meters::new(now, config.fps)),
+            meters: Mutex::new(Meters::new(now, config.fps, encoder.name())),
             key_frame_wanted: AtomicBool::new(false),
             key_frame_requests: AtomicU64::new(0),
             stopping: Mutex::new(false),
@@ -220,7 +222,7 @@ impl WallView {
     pub fn stats(&self, now: Instant) -> WallStats {
         let requests = self.0.key_frame_requests.load(Ordering::Relaxed);
         let meters = self.0.meters.lock().clone();
-        meters.stats(now, &self.0.config, self.0.encoder, requests)
+        meters.stats(now, &self.0.config, requests)
     }
 }
 
@@ -252,7 +254,6 @@ impl fmt::Debug for Scene {
 #[derive(Debug)]
 struct Shared {
     config: WallConfig,
-    encoder: &'static str,
     /// Held for the time of a few additions, or of one copy: the copy is summed and sorted without the lock, because the
     /// wall's thread takes it at every tick.
     meters: Mutex<Meters>,

@@ -123,7 +123,9 @@ impl Worker {
             if now < self.reopen_at {
                 return Ok(Outcome::Waiting);
             }
-            self.encoder = Some((self.open)().map_err(Fault::Open)?);
+            let encoder = (self.open)().map_err(Fault::Open)?;
+            self.shared.meters.lock().encoder = encoder.name();
+            self.encoder = Some(encoder);
             self.key_frames.handle_restart();
         }
         if self.shared.key_frame_wanted.swap(false, Ordering::AcqRel) {

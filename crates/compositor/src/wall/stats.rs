@@ -49,6 +49,8 @@ pub struct WallStats {
 #[derive(Clone, Debug)]
 pub(super) struct Meters {
     started: Instant,
+    /// The name of the one there is, or was last.
+    pub(super) encoder: &'static str,
     pub(super) last_progress: Instant,
     pub(super) ticks: u64,
     pub(super) ticks_missed: u64,
@@ -64,11 +66,12 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new(now: Instant, fps: FrameRate) -> Meters {
+    pub(super) fn new(now: Instant, fps: FrameRate, encoder: &'static str) -> Meters {
         // A late tick may crowd into the window of the one before: one second's worth to spare.
         let window = || Window::new(SPAN, fps.get() as usize * (SPAN.as_secs() as usize + 1));
         Meters {
             started: now,
+            encoder,
             last_progress: now,
             ticks: 0,
             ticks_missed: 0,
@@ -85,20 +88,14 @@ impl Meters {
     }
 
     /// Sums and sorts, which takes its time: of a copy, so it cannot be called with the wall's lock held.
-    pub(super) fn stats(
-        self,
-        now: Instant,
-        config: &WallConfig,
-        encoder: &'static str,
-        keyframe_requests: u64,
-    ) -> WallStats {
+    pub(super) fn stats(self, now: Instant, config: &WallConfig, keyframe_requests: u64) -> WallStats {
         let seconds = now.saturating_duration_since(self.started).min(SPAN).as_secs_f64();
         let per_second = |sum: f64| if seconds > 0.0 { sum / seconds } else { 0.0 };
         WallStats {
             resolution: (config.size.width(), config.size.height()),
             fps: per_second(self.tick_window.count(now) as f64),
             target_fps: config.fps.get(),
-            encoder,
+            encoder: self.encoder,
             bitrate_bps: per_second(self.byte_window.sum(now) * 8.0) as u64,
             ticks: self.ticks,
             ticks_missed: self.ticks_missed,

@@ -16,6 +16,7 @@ fn config(fps: u32) -> WallConfig {
         size,
         fps: FrameRate::new(fps).expect("a valid rate"),
         bitrate: Bitrate::new(200_000).expect("a valid bitrate"),
+        encoder: EncoderChoice::OpenH264,
         layout: Layout::grid(size, 1).expect("a grid"),
         idr_every: Duration::from_secs(4),
     }
@@ -242,6 +243,10 @@ impl crate::encoder::Encode for Scripted {
             }),
             Script::Panic => panic!("this encoder is broken, as the test wants"),
         }
+    }
+
+    fn set_bitrate(&mut self, _: Bitrate) -> bool {
+        true
     }
 
     fn name(&self) -> &'static str {

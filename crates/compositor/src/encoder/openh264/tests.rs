@@ -124,3 +124,34 @@ fn a_canvas_of_another_size_is_refused() {
     let error = encoder.encode(&Canvas::black(other), false, CanvasTime::new(0, FrameRate::DEFAULT));
     assert_eq!(error.expect_err("refused").to_string(), "found a canvas of 322x240, expected 320x240");
 }
+
+#[test]
+fn another_bitrate_is_kept_from_then_on_without_an_idr() {
+    let bps = [1_000_000, 2_000_000, 1_000_000];
+    let mut encoder = OpenH264::new(config(640, 360, 25, bps[0])).expect("opens");
+    for (part, bps) in bps.into_iter().enumerate() {
+        let bitrate = Bitrate::new(bps).expect("a valid bitrate");
+        assert!(part == 0 || encoder.set_bitrate(bitrate), "{bps} b/s");
+        let mut bits = 0;
+        for tick in part as u64 * 100..part as u64 * 100 + 100 {
+            let canvas = moving(encoder.config.size, tick, true);
+            let time = CanvasTime::new(tick, encoder.config.fps);
+            let unit = encoder.encode(&canvas, false, time).expect("encodes").expect("nothing is skipped");
+            assert_eq!(unit.key, tick == 0, "tick {tick}");
+            // The first second is the rate control's to find its way.
+            bits += if tick % 100 < 25 { 0 } else { unit.data.len() as u64 * 8 };
+        }
+        let settled = bits / 3;
+        assert!((bps * 8 / 10..bps * 12 / 10).contains(&settled), "{settled} b/s instead of {bps}");
+    }
+}
+
+#[test]
+fn a_bitrate_that_needs_a_higher_level_takes_a_new_encoder() {
+    let mut encoder = OpenH264::new(config(640, 360, 25, 1_000_000)).expect("opens");
+    encode(&mut encoder, 0, false);
+    let bitrate = |bps| Bitrate::new(bps).expect("a valid bitrate");
+    assert!(encoder.set_bitrate(bitrate(10_000_000)), "level 3.0 goes so far");
+    assert!(!encoder.set_bitrate(bitrate(10_000_001)));
+    assert_eq!(encoder.level().idc(), 30);
+}
