@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::canvas::Canvas;
+use crate::colour::{ColorMatrix, ColorRange};
 use crate::encoder::{EncodeError, Encoded};
 use crate::overlay::Shown;
-use std::sync::atomic::AtomicUsize;
+use crate::picture::PictureView;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Nothing here takes this long on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,6 +36,34 @@ impl TileSource for Dark {
 
 fn dark() -> Vec<Box<dyn TileSource>> {
     vec![Box::new(Dark(Arc::default()))]
+}
+
+/// A tile that shows another picture at every tick.
+struct Changes(u64);
+
+impl TileSource for Changes {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
+        self.0 += 1;
+        paint(Some(picture(&[self.0 as u8; 64], self.0)).into());
+    }
+}
+
+fn changing() -> Vec<Box<dyn TileSource>> {
+    vec![Box::new(Changes(0))]
+}
+
+/// A picture of 8x8.
+fn picture(samples: &[u8; 64], generation: u64) -> PictureView<'_> {
+    PictureView {
+        width: 8,
+        height: 8,
+        planes: [samples, samples, samples],
+        strides: [8, 8, 8],
+        sample_aspect: (1, 1),
+        matrix: ColorMatrix::Bt709,
+        range: ColorRange::Limited,
+        generation,
+    }
 }
 
 /// A sink that keeps what it gets.
@@ -258,12 +288,12 @@ impl crate::encoder::Encode for Scripted {
 fn scripted(script: Vec<Script>, sink: &Arc<Keeps>) -> (Wall, Arc<AtomicUsize>) {
     let (script, opened) = (Arc::new(Mutex::new(script)), Arc::new(AtomicUsize::new(0)));
     let count = Arc::clone(&opened);
-    let open = move || -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
+    let open = move |_: EncoderConfig| -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
         count.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Scripted(Arc::clone(&script), false)))
     };
     let sink = Arc::clone(sink) as Arc<dyn Sink>;
-    (Wall::start_with(config(60), dark(), vec![sink], Box::new(open)).expect("starts"), opened)
+    (Wall::start_with(config(60), dark(), vec![sink], Arc::new(open)).expect("starts"), opened)
 }
 
 #[test]
@@ -290,18 +320,15 @@ fn an_encoder_that_keeps_failing_is_opened_once_a_second_and_not_at_every_tick()
 #[test]
 fn a_wall_makes_no_progress_while_it_has_viewers_and_no_encoder() {
     let sink = Keeps::wanted();
-    let (script, mut opened) = (Arc::new(Mutex::new(vec![Script::Obey, Script::Fail])), 0);
-    let open = move || -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
-        opened += 1;
-        if opened == 1 {
+    let (script, opened) = (Arc::new(Mutex::new(vec![Script::Obey, Script::Fail])), AtomicUsize::new(0));
+    let open = move |config| -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
+        if opened.fetch_add(1, Ordering::Relaxed) == 0 {
             return Ok(Box::new(Scripted(Arc::clone(&script), false)));
         }
-        let config = config(60);
-        let config = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
         Err(OpenError { encoder: "scripted", config, source: "as the test wants".into() })
     };
-    let wall =
-        Wall::start_with(config(60), dark(), vec![sink.clone()], Box::new(open)).expect("the first opens");
+    let wall = Wall::start_with(config(60), changing(), vec![sink.clone()], Arc::new(open))
+        .expect("the first opens");
     wait_until("opening again has failed", || stats(&wall).encode_errors >= 2);
     let stuck = wall.view().last_progress();
     wait_ticks(&wall, 90);
