@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// A driver may take its time to wake up, and so much of it.
 const OPENS_WITHIN: Duration = Duration::from_secs(5);
-/// An encoder that gives nothing for canvases of so much time has stalled (failure P4).
-const GIVES_WITHIN: Duration = Duration::from_secs(2);
+/// An encoder that gives nothing for so many seconds' canvases has stalled (failure P4).
+const GIVES_WITHIN_SECONDS: u32 = 2;
 /// An encoder that passes over so many demands for an IDR in a row has stalled (failure W12).
 const MOST_REFUSED: u32 = 25;
 /// How long the wall's end waits for its encoders' ends.
@@ -39,8 +39,8 @@ pub(super) struct Worker {
     /// Failures since an encoder last gave something.
     failures: u32,
     reopen_at: Instant,
-    /// How long canvases have been given and nothing has come of them.
-    barren: Duration,
+    /// How many canvases in a row have been given and nothing has come of them.
+    barren: u32,
     key_frames: KeyFrames,
     stillness: Stillness,
     sequence: u64,
@@ -91,7 +91,7 @@ impl Worker {
             retired: Retired::default(),
             failures: 0,
             reopen_at: Instant::now(),
-            barren: Duration::ZERO,
+            barren: 0,
             key_frames: KeyFrames::new(shared.config.idr_every),
             stillness: Stillness::default(),
             sequence: 0,
@@ -143,7 +143,7 @@ impl Worker {
     /// One tick's work, if there is any.
     fn work(&mut self, now: Instant, tick: CanvasTime, figures: Figures) -> Result<Outcome, Fault> {
         let at = tick.as_duration();
-        self.take_scene(at);
+        self.take_scene();
         if !self.ask_sinks(at) {
             return Ok(Outcome::Idle);
         }
@@ -202,28 +202,26 @@ impl Worker {
             return Err(Fault::Stall(Stall::NoKeyFrame));
         }
         let Some(Encoded { data, key }) = encoded else {
-            self.barren += figures.fps.time_of(1);
-            return if self.barren < GIVES_WITHIN {
-                Ok(Outcome::Waiting)
-            } else {
-                Err(Fault::Stall(Stall::NoUnit))
+            self.barren += 1;
+            return match self.barren < GIVES_WITHIN_SECONDS * figures.fps.get() {
+                true => Ok(Outcome::Waiting),
+                false => Err(Fault::Stall(Stall::NoUnit)),
             };
         };
         self.failures = 0;
-        self.barren = Duration::ZERO;
+        self.barren = 0;
         self.deliver(&AccessUnit { data, key, canvas_time: tick, composed_at, sequence: self.sequence });
         self.sequence += 1;
         Ok(Outcome::Delivered)
     }
 
     /// Changes to what was asked for since the last tick.
-    fn take_scene(&mut self, at: Duration) {
+    fn take_scene(&mut self) {
         let mut scene = self.shared.scene.lock();
         let Some(tiles) = scene.next.take() else { return };
         let layout = Arc::clone(&scene.layout);
         drop(scene);
         self.compositor.rearrange(&layout);
-        self.stillness.handle_change(at);
         let before = std::mem::replace(&mut self.tiles, tiles);
         free(&self.shared, before);
     }
@@ -255,7 +253,7 @@ impl Worker {
     /// The next access unit is the first of a stream.
     fn begin_anew(&mut self) {
         self.key_frames.handle_restart();
-        self.barren = Duration::ZERO;
+        self.barren = 0;
     }
 
     /// Whether there is an encoder of this frame rate that can take a canvas now. Opens one if there is none, and waits for
