@@ -20,9 +20,11 @@ mod avx2;
 mod axis;
 mod scalar;
 mod turn;
+mod windows;
 
 pub(crate) use self::axis::Axis;
 
+use self::windows::Windows;
 use crate::colour::Conversion;
 use crate::presentation::Orientation;
 
@@ -69,6 +71,8 @@ pub(crate) struct PlaneScaler {
     path: Path,
     vertical: Axis,
     horizontal: Axis,
+    /// The same as `horizontal`, where that has so few taps.
+    windows: Option<Windows>,
     /// One row of vertical sums, with room for the taps that reach over its end with weight 0.
     row: Vec<i16>,
     /// Scaled rows on their way to become columns; empty where they stay rows.
@@ -96,7 +100,9 @@ impl PlaneScaler {
     ) -> PlaneScaler {
         let vertical = Axis::new(source.1, output.1, VERTICAL_UNIT, 1);
         let horizontal = Axis::new(source.0, output.0, HORIZONTAL_UNIT, 4);
-        let row = vec![0; horizontal.reach().max(source.0 as usize)];
+        let windows = Windows::of(&horizontal);
+        let reach = horizontal.reach().max(windows.as_ref().map_or(0, Windows::reach));
+        let row = vec![0; reach.max(source.0 as usize)];
         let whole = |from: u32, to: u32| if from.is_multiple_of(to) { (from / to) as usize } else { 0 };
         let path = match (whole(source.0, output.0), whole(source.1, output.1)) {
             (1, 1) => Path::Copy,
@@ -107,7 +113,7 @@ impl PlaneScaler {
         let size = |(width, height): (u32, u32)| (width as usize, height as usize);
         let (source, output) = (size(source), size(output));
         let band = vec![0; if orientation.is_transposed { turn::BAND * output.0 } else { 0 }];
-        PlaneScaler { source, output, orientation, path, vertical, horizontal, row, band, instructions }
+        PlaneScaler { source, output, orientation, path, vertical, horizontal, windows, row, band, instructions }
     }
 
     /// Scales `source` into `canvas`, whose first byte is the outcome's first sample.
@@ -157,7 +163,7 @@ impl PlaneScaler {
             }
             Path::Filter => {
                 instructions.weigh_rows(rows, stride, weights, &mut self.row[..self.source.0]);
-                instructions.filter_row(&self.row, &self.horizontal, output);
+                instructions.filter_row(&self.row, &self.horizontal, self.windows.as_ref(), output);
             }
         }
     }
@@ -185,11 +191,11 @@ impl Instructions {
     }
 
     /// `output[x]` = the weighted sum of `row` under the taps of `x`, rounded.
-    fn filter_row(self, row: &[i16], taps: &Axis, output: &mut [u8]) {
+    fn filter_row(self, row: &[i16], taps: &Axis, windows: Option<&Windows>, output: &mut [u8]) {
         match self {
             Instructions::Scalar => scalar::filter_row(row, taps, output),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2::filter_row(row, taps, output),
+            Instructions::Avx2 => avx2::filter_row(row, taps, windows, output),
         }
     }
 

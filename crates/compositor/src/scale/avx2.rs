@@ -8,6 +8,7 @@
 //! 4 KiB, which is every second row: each block asks for rows some way ahead. That is worth a third of the time.
 
 use super::axis::Axis;
+use super::windows::{BLOCK, Windows};
 use super::{FRACTION_BITS, scalar};
 use crate::colour::Conversion;
 use std::arch::x86_64::*;
@@ -25,18 +26,28 @@ pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut 
     unsafe { weigh_rows_avx2(rows, stride, weights, row) };
 }
 
-pub(super) fn filter_row(row: &[i16], taps: &Axis, output: &mut [u8]) {
+/// `windows` are those of `taps`.
+pub(super) fn filter_row(row: &[i16], taps: &Axis, windows: Option<&Windows>, output: &mut [u8]) {
     assert!(std::arch::is_x86_feature_detected!("avx2"));
-    assert!(taps.firsts().len() >= output.len() && taps.weights().len() >= output.len() * taps.taps());
-    assert!(row.len() >= taps.reach());
-    // SAFETY: AVX2 is there, every output sample has a first tap and its weights, and `row` reaches the last tap.
-    unsafe {
-        match taps.taps() {
-            _ if output.len() < 8 => scalar::filter_row(row, taps, output),
-            4 => filter_row_4(row, taps, output),
-            many if many.is_multiple_of(8) => filter_row_8s(row, taps, output),
-            _ => scalar::filter_row(row, taps, output),
+    match windows {
+        Some(windows) => {
+            assert!(row.len() >= windows.reach());
+            // SAFETY: AVX2 is there, and `row` reaches the end of every window.
+            unsafe {
+                match windows.taps() {
+                    2 => filter_windows::<2>(row, windows, output),
+                    _ => filter_windows::<4>(row, windows, output),
+                }
+            }
         }
+        None if output.len() >= 8 && taps.taps().is_multiple_of(8) => {
+            assert!(taps.firsts().len() >= output.len());
+            assert!(taps.weights().len() >= output.len() * taps.taps());
+            assert!(row.len() >= taps.reach());
+            // SAFETY: AVX2 is there, every output sample has a first tap and its weights, and `row` reaches the last tap.
+            unsafe { filter_row_8s(row, taps, output) }
+        }
+        None => scalar::filter_row(row, taps, output),
     }
 }
 
@@ -87,27 +98,51 @@ fn prefetch(at: *const u8) {
 }
 
 /// # Safety
-/// AVX2; `rows` holds `row.len()` samples at `k * stride` for every `k` below `weights.len()`.
+/// AVX2; `rows` holds `row.len()` samples, 32 at least, at `k * stride` for every `k` below `weights.len()`.
 #[target_feature(enable = "avx2")]
 unsafe fn weigh_rows_avx2(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
+    // SAFETY: the caller's; each arm is given as many weights as it asks for.
+    unsafe {
+        match weights.len() {
+            1 => weigh_so_many_rows::<1>(rows, stride, weights, row),
+            2 => weigh_so_many_rows::<2>(rows, stride, weights, row),
+            3 => weigh_so_many_rows::<3>(rows, stride, weights, row),
+            4 => weigh_so_many_rows::<4>(rows, stride, weights, row),
+            _ => weigh_so_many_rows::<0>(rows, stride, weights, row),
+        }
+    }
+}
+
+/// `ROWS` of them, or as many as there are weights where it is 0: a number that the compiler knows is a loop less.
+///
+/// # Safety
+/// That of [`weigh_rows_avx2`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn weigh_so_many_rows<const ROWS: usize>(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
+    let count = if ROWS == 0 { weights.len() } else { ROWS };
+    let weights = &weights[..count];
+    let odds = _mm256_set1_epi16(0x00ff);
     for x in blocks(row.len(), 32) {
-        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
         for (k, &weight) in weights.iter().enumerate() {
             let weight = _mm256_set1_epi16(weight as i16);
             // SAFETY: 32 samples from `x` on are within the row, `x + 32` being at most `row.len()`.
-            let (a, b) = unsafe {
+            let samples = unsafe {
                 let at = rows.as_ptr().add(k * stride + x);
-                prefetch(at.wrapping_add(weights.len() * stride));
-                (_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.add(16).cast()))
+                prefetch(at.wrapping_add(count * stride));
+                _mm256_loadu_si256(at.cast())
             };
-            low = _mm256_add_epi16(low, _mm256_mullo_epi16(_mm256_cvtepu8_epi16(a), weight));
-            high = _mm256_add_epi16(high, _mm256_mullo_epi16(_mm256_cvtepu8_epi16(b), weight));
+            even = _mm256_add_epi16(even, _mm256_mullo_epi16(_mm256_and_si256(samples, odds), weight));
+            odd = _mm256_add_epi16(odd, _mm256_mullo_epi16(_mm256_srli_epi16::<8>(samples), weight));
         }
+        let (even, odd) = (_mm256_srli_epi16::<1>(even), _mm256_srli_epi16::<1>(odd));
+        let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
         // SAFETY: `x + 32` is at most `row.len()`.
         unsafe {
             let at = row.as_mut_ptr().add(x);
-            _mm256_storeu_si256(at.cast(), _mm256_srli_epi16(low, 1));
-            _mm256_storeu_si256(at.add(16).cast(), _mm256_srli_epi16(high, 1));
+            _mm256_storeu_si256(at.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
+            _mm256_storeu_si256(at.add(16).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
         }
     }
 }
@@ -128,25 +163,28 @@ unsafe fn store_rounded(sums: __m256i, at: *mut u8) {
 }
 
 /// # Safety
-/// AVX2; `taps` has 4 taps and covers `output`; `row` reaches the last tap.
+/// AVX2; `windows` has `TAPS` taps, 2 or 4; `row` reaches the end of each.
 #[target_feature(enable = "avx2")]
-unsafe fn filter_row_4(row: &[i16], taps: &Axis, output: &mut [u8]) {
-    for x in blocks(output.len(), 8) {
-        let firsts = &taps.firsts()[x..x + 8];
-        // SAFETY: each first tap has 4 samples of `row` from it on.
-        let four = |i: usize| unsafe { row.as_ptr().add(firsts[i] as usize).cast::<i64>().read_unaligned() };
-        // Samples 0, 1 | 4, 5 and 2, 3 | 6, 7, so that the horizontal sum comes out in order.
-        let a = _mm256_set_epi64x(four(5), four(4), four(1), four(0));
-        let b = _mm256_set_epi64x(four(7), four(6), four(3), four(2));
-        // SAFETY: there are 4 weights for each of the 8 samples from `x` on.
-        let (w0, w1) = unsafe {
-            let at = taps.weights().as_ptr().add(x * 4);
-            (_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(16).cast()))
+unsafe fn filter_windows<const TAPS: usize>(row: &[i16], windows: &Windows, output: &mut [u8]) {
+    // A pair of lanes makes 8 products for 4 outputs of 4 taps, or for 8 of 2.
+    let blocks = windows.firsts().chunks_exact(TAPS).zip(windows.picks().chunks_exact(TAPS));
+    let blocks = blocks.zip(windows.weights().chunks_exact(TAPS));
+    for (((firsts, picks), weights), output) in blocks.zip(output.chunks_mut(BLOCK)) {
+        // SAFETY: there are `TAPS` windows in a block, and 8 samples of `row` in each.
+        let products = |pair: usize| unsafe {
+            let window = |i: usize| row.as_ptr().add(firsts[i] as usize).cast::<__m128i>();
+            let samples = _mm256_loadu2_m128i(window(2 * pair + 1), window(2 * pair));
+            let picked = _mm256_shuffle_epi8(samples, _mm256_loadu_si256(picks[2 * pair..].as_ptr().cast()));
+            _mm256_madd_epi16(picked, _mm256_loadu_si256(weights[2 * pair..].as_ptr().cast()))
         };
-        let a = _mm256_madd_epi16(a, _mm256_permute2x128_si256::<0x20>(w0, w1));
-        let b = _mm256_madd_epi16(b, _mm256_permute2x128_si256::<0x31>(w0, w1));
-        // SAFETY: `x + 8` is at most `output.len()`.
-        unsafe { store_rounded(_mm256_hadd_epi32(a, b), output.as_mut_ptr().add(x)) };
+        let sums = if TAPS == 2 { products(0) } else { _mm256_hadd_epi32(products(0), products(1)) };
+        let mut samples = [0; BLOCK];
+        let at = if output.len() == BLOCK { output.as_mut_ptr() } else { samples.as_mut_ptr() };
+        // SAFETY: either holds eight.
+        unsafe { store_rounded(sums, at) };
+        if output.len() < BLOCK {
+            output.copy_from_slice(&samples[..output.len()]);
+        }
     }
 }
 
