@@ -14,12 +14,12 @@ use crate::colour::Conversion;
 use std::arch::x86_64::*;
 
 /// How many rows ahead of its own a block of box sums asks for; 4 to 12 make no difference that can be measured.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
     assert!(std::arch::is_x86_feature_detected!("avx2"));
     assert!(!weights.is_empty() && rows.len() >= (weights.len() - 1) * stride + row.len());
-    if row.len() < 32 {
+    if row.len() < 64 {
         return scalar::weigh_rows(rows, stride, weights, row);
     }
     // SAFETY: AVX2 is there, and every row under a weight has as many samples as `row`.
@@ -92,13 +92,13 @@ fn blocks(length: usize, width: usize) -> impl Iterator<Item = usize> {
 
 /// Asks for the cache line at `at`, which may be any address at all: it is a hint and reads nothing.
 #[inline]
-fn prefetch(at: *const u8) {
+pub(super) fn prefetch(at: *const u8) {
     // SAFETY: every x86-64 has SSE, and the instruction does not fault.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
 /// # Safety
-/// AVX2; `rows` holds `row.len()` samples, 32 at least, at `k * stride` for every `k` below `weights.len()`.
+/// AVX2; `rows` holds `row.len()` samples, 64 at least, at `k * stride` for every `k` below `weights.len()`.
 #[target_feature(enable = "avx2")]
 unsafe fn weigh_rows_avx2(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
     // SAFETY: the caller's; each arm is given as many weights as it asks for.
@@ -119,30 +119,40 @@ unsafe fn weigh_rows_avx2(rows: &[u8], stride: usize, weights: &[u16], row: &mut
 /// That of [`weigh_rows_avx2`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn weigh_so_many_rows<const ROWS: usize>(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
+unsafe fn weigh_so_many_rows<const ROWS: usize>(
+    rows: &[u8],
+    stride: usize,
+    weights: &[u16],
+    row: &mut [i16],
+) {
     let count = if ROWS == 0 { weights.len() } else { ROWS };
     let weights = &weights[..count];
-    let odds = _mm256_set1_epi16(0x00ff);
-    for x in blocks(row.len(), 32) {
-        let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    let low_bytes = _mm256_set1_epi16(0x00ff);
+    for x in blocks(row.len(), 64) {
+        let mut evens = [_mm256_setzero_si256(); 2];
+        let mut odds = [_mm256_setzero_si256(); 2];
         for (k, &weight) in weights.iter().enumerate() {
             let weight = _mm256_set1_epi16(weight as i16);
-            // SAFETY: 32 samples from `x` on are within the row, `x + 32` being at most `row.len()`.
-            let samples = unsafe {
-                let at = rows.as_ptr().add(k * stride + x);
-                prefetch(at.wrapping_add(count * stride));
-                _mm256_loadu_si256(at.cast())
-            };
-            even = _mm256_add_epi16(even, _mm256_mullo_epi16(_mm256_and_si256(samples, odds), weight));
-            odd = _mm256_add_epi16(odd, _mm256_mullo_epi16(_mm256_srli_epi16::<8>(samples), weight));
+            let at = rows.as_ptr().wrapping_add(k * stride + x);
+            prefetch(at.wrapping_add((count + AHEAD) * stride));
+            for (half, (even, odd)) in evens.iter_mut().zip(&mut odds).enumerate() {
+                // SAFETY: 64 samples from `x` on are within the row, `x + 64` being at most `row.len()`.
+                let samples = unsafe { _mm256_loadu_si256(at.add(32 * half).cast()) };
+                *even =
+                    _mm256_add_epi16(*even, _mm256_mullo_epi16(_mm256_and_si256(samples, low_bytes), weight));
+                *odd = _mm256_add_epi16(*odd, _mm256_mullo_epi16(_mm256_srli_epi16::<8>(samples), weight));
+            }
         }
-        let (even, odd) = (_mm256_srli_epi16::<1>(even), _mm256_srli_epi16::<1>(odd));
-        let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
-        // SAFETY: `x + 32` is at most `row.len()`.
-        unsafe {
-            let at = row.as_mut_ptr().add(x);
-            _mm256_storeu_si256(at.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
-            _mm256_storeu_si256(at.add(16).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+        for (half, (even, odd)) in evens.into_iter().zip(odds).enumerate() {
+            let (even, odd) = (_mm256_srli_epi16::<1>(even), _mm256_srli_epi16::<1>(odd));
+            // Unpacking works within halves: put the quarters back in order.
+            let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+            // SAFETY: `x + 64` is at most `row.len()`.
+            unsafe {
+                let at = row.as_mut_ptr().add(x + 32 * half);
+                _mm256_storeu_si256(at.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
+                _mm256_storeu_si256(at.add(16).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+            }
         }
     }
 }
@@ -166,25 +176,32 @@ unsafe fn store_rounded(sums: __m256i, at: *mut u8) {
 /// AVX2; `windows` has `TAPS` taps, 2 or 4; `row` reaches the end of each.
 #[target_feature(enable = "avx2")]
 unsafe fn filter_windows<const TAPS: usize>(row: &[i16], windows: &Windows, output: &mut [u8]) {
-    // A pair of lanes makes 8 products for 4 outputs of 4 taps, or for 8 of 2.
-    let blocks = windows.firsts().chunks_exact(TAPS).zip(windows.picks().chunks_exact(TAPS));
-    let blocks = blocks.zip(windows.weights().chunks_exact(TAPS));
-    for (((firsts, picks), weights), output) in blocks.zip(output.chunks_mut(BLOCK)) {
+    let block = |block: usize| {
+        let each = TAPS * block..TAPS * (block + 1);
+        let (firsts, picks, weights) =
+            (&windows.firsts()[each.clone()], &windows.picks()[each.clone()], &windows.weights()[each]);
+        // A pair of lanes makes 8 products: 4 output samples of 4 taps, or 8 of 2.
         // SAFETY: there are `TAPS` windows in a block, and 8 samples of `row` in each.
         let products = |pair: usize| unsafe {
             let window = |i: usize| row.as_ptr().add(firsts[i] as usize).cast::<__m128i>();
             let samples = _mm256_loadu2_m128i(window(2 * pair + 1), window(2 * pair));
-            let picked = _mm256_shuffle_epi8(samples, _mm256_loadu_si256(picks[2 * pair..].as_ptr().cast()));
-            _mm256_madd_epi16(picked, _mm256_loadu_si256(weights[2 * pair..].as_ptr().cast()))
+            let picked =
+                _mm256_shuffle_epi8(samples, _mm256_loadu_si256(picks.as_ptr().add(2 * pair).cast()));
+            _mm256_madd_epi16(picked, _mm256_loadu_si256(weights.as_ptr().add(2 * pair).cast()))
         };
-        let sums = if TAPS == 2 { products(0) } else { _mm256_hadd_epi32(products(0), products(1)) };
+        if TAPS == 2 { products(0) } else { _mm256_hadd_epi32(products(0), products(1)) }
+    };
+    let (whole, rest) = output.as_chunks_mut::<BLOCK>();
+    let last = whole.len();
+    for (i, samples) in whole.iter_mut().enumerate() {
+        // SAFETY: eight samples.
+        unsafe { store_rounded(block(i), samples.as_mut_ptr()) };
+    }
+    if !rest.is_empty() {
         let mut samples = [0; BLOCK];
-        let at = if output.len() == BLOCK { output.as_mut_ptr() } else { samples.as_mut_ptr() };
-        // SAFETY: either holds eight.
-        unsafe { store_rounded(sums, at) };
-        if output.len() < BLOCK {
-            output.copy_from_slice(&samples[..output.len()]);
-        }
+        // SAFETY: eight samples.
+        unsafe { store_rounded(block(last), samples.as_mut_ptr()) };
+        rest.copy_from_slice(&samples[..rest.len()]);
     }
 }
 

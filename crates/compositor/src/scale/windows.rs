@@ -29,12 +29,8 @@ impl Windows {
     /// None where an output sample has more than 4 taps.
     pub(super) fn of(axis: &Axis) -> Option<Windows> {
         let outputs = axis.firsts().len();
-        let most = (0..outputs).map(|i| axis.taps_of(i).1.len()).max()?;
-        let (taps, order) = match most {
-            0..=2 => (2, &[0, 1][..]),
-            3..=4 => (4, &LANES[..]),
-            _ => return None,
-        };
+        let taps = few_taps(axis)?;
+        let order = if taps == 2 { &[0, 1][..] } else { &LANES[..] };
         let mut windows = Windows { taps, firsts: Vec::new(), picks: Vec::new(), weights: Vec::new() };
         for block in (0..outputs).step_by(BLOCK) {
             order.iter().for_each(|lane| windows.push(axis, block + lane * (WINDOW / taps)));
@@ -85,5 +81,85 @@ impl Windows {
 
     pub(super) fn weights(&self) -> &[[i16; WINDOW]] {
         &self.weights
+    }
+}
+
+/// The same for vectors that shuffle 64 source samples at once: a window for 16 output samples.
+#[derive(Debug)]
+pub(super) struct WideWindows {
+    taps: usize,
+    /// The first source sample of each window.
+    firsts: Vec<u32>,
+    /// Taps 0 and 1 of the 16, then taps 2 and 3 where there are 4: which sample of the window, and its weight.
+    picks: Vec<[u16; WIDE_PRODUCTS]>,
+    weights: Vec<[i16; WIDE_PRODUCTS]>,
+}
+
+/// Source samples of a wide window.
+pub(super) const WIDE_WINDOW: usize = 64;
+/// Output samples that are made of it.
+pub(super) const WIDE_BLOCK: usize = 16;
+/// Two taps of each.
+const WIDE_PRODUCTS: usize = 2 * WIDE_BLOCK;
+
+impl WideWindows {
+    /// None where an output sample has more than 4 taps.
+    pub(super) fn of(axis: &Axis) -> Option<WideWindows> {
+        let taps = few_taps(axis)?;
+        let mut windows = WideWindows { taps, firsts: Vec::new(), picks: Vec::new(), weights: Vec::new() };
+        for block in (0..axis.firsts().len()).step_by(WIDE_BLOCK) {
+            windows.push(axis, block);
+        }
+        Some(windows)
+    }
+
+    fn push(&mut self, axis: &Axis, block: usize) {
+        let window = axis.firsts()[block] as usize;
+        let begin = self.picks.len();
+        self.picks.resize(begin + self.taps / 2, [0; WIDE_PRODUCTS]);
+        self.weights.resize(begin + self.taps / 2, [0; WIDE_PRODUCTS]);
+        for i in (0..WIDE_BLOCK).take_while(|i| block + i < axis.firsts().len()) {
+            let (first, taps) = axis.taps_of(block + i);
+            for (tap, &weight) in taps.iter().enumerate() {
+                let source = first + tap - window;
+                assert!(source < WIDE_WINDOW, "{first} and {window} do not fit a window");
+                self.picks[begin + tap / 2][2 * i + tap % 2] = source as u16;
+                self.weights[begin + tap / 2][2 * i + tap % 2] = weight as i16;
+            }
+        }
+        self.firsts.push(window as u32);
+    }
+
+    /// 2 or 4 for each output sample.
+    pub(super) fn taps(&self) -> usize {
+        self.taps
+    }
+
+    /// The length that a row needs so that every window is inside.
+    pub(super) fn reach(&self) -> usize {
+        self.firsts.iter().max().map_or(0, |&first| first as usize + WIDE_WINDOW)
+    }
+
+    /// One for each block of output samples.
+    pub(super) fn firsts(&self) -> &[u32] {
+        &self.firsts
+    }
+
+    /// Half as many for each block as there are taps.
+    pub(super) fn picks(&self) -> &[[u16; WIDE_PRODUCTS]] {
+        &self.picks
+    }
+
+    pub(super) fn weights(&self) -> &[[i16; WIDE_PRODUCTS]] {
+        &self.weights
+    }
+}
+
+/// 2 or 4: room for the taps of every output sample; none where one has more.
+fn few_taps(axis: &Axis) -> Option<usize> {
+    match (0..axis.firsts().len()).map(|i| axis.taps_of(i).1.len()).max()? {
+        0..=2 => Some(2),
+        3..=4 => Some(4),
+        _ => None,
     }
 }
