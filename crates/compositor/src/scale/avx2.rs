@@ -14,7 +14,13 @@ use crate::colour::Conversion;
 use std::arch::x86_64::*;
 
 /// How many rows ahead of its own a block of box sums asks for; 4 to 12 make no difference that can be measured.
-pub(super) const AHEAD: usize = 4;
+const AHEAD: usize = 4;
+
+/// How many bytes ahead of the rows under its weights a block asks for: as many rows as are this long together.
+pub(super) fn ahead(stride: usize) -> usize {
+    const BYTES: usize = 8192;
+    (BYTES / stride.max(1)).max(AHEAD) * stride
+}
 
 pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
     assert!(std::arch::is_x86_feature_detected!("avx2"));
@@ -128,13 +134,14 @@ unsafe fn weigh_so_many_rows<const ROWS: usize>(
     let count = if ROWS == 0 { weights.len() } else { ROWS };
     let weights = &weights[..count];
     let low_bytes = _mm256_set1_epi16(0x00ff);
+    let ahead = count * stride + ahead(stride);
     for x in blocks(row.len(), 64) {
         let mut evens = [_mm256_setzero_si256(); 2];
         let mut odds = [_mm256_setzero_si256(); 2];
         for (k, &weight) in weights.iter().enumerate() {
             let weight = _mm256_set1_epi16(weight as i16);
             let at = rows.as_ptr().wrapping_add(k * stride + x);
-            prefetch(at.wrapping_add((count + AHEAD) * stride));
+            prefetch(at.wrapping_add(ahead));
             for (half, (even, odd)) in evens.iter_mut().zip(&mut odds).enumerate() {
                 // SAFETY: 64 samples from `x` on are within the row, `x + 64` being at most `row.len()`.
                 let samples = unsafe { _mm256_loadu_si256(at.add(32 * half).cast()) };
