@@ -42,23 +42,37 @@ pub(super) fn write_columns(
 }
 
 /// Samples along a square.
-const SIDE: usize = 16;
+pub(super) const SIDE: usize = 16;
 
-type Row = [u8; SIDE];
+/// A row of a square.
+pub(super) type Row = [u8; SIDE];
 
-/// Exchanges rows and columns: shuffled like a pack of cards, each row with the one half the square below, four times.
-#[inline(always)]
+/// Exchanges rows and columns.
 fn transposed(rows: [Row; SIDE]) -> [Row; SIDE] {
-    let shuffled = |rows: [Row; SIDE]| -> [Row; SIDE] {
-        std::array::from_fn(|i| interleaved(&rows[i / 2], &rows[i / 2 + SIDE / 2], i % 2 * (SIDE / 2)))
-    };
-    shuffled(shuffled(shuffled(shuffled(rows))))
+    #[cfg(target_arch = "x86_64")]
+    return super::avx2::transposed(rows);
+    #[cfg(not(target_arch = "x86_64"))]
+    transposed_in_numbers(rows)
 }
 
-/// Half of each, from `begin` on, in turn: one instruction where there are vectors.
-#[inline(always)]
-fn interleaved(a: &Row, b: &Row, begin: usize) -> Row {
-    std::array::from_fn(|i| if i % 2 == 0 { a[begin + i / 2] } else { b[begin + i / 2] })
+/// In four rounds: halves, quarters, eighths, neighbours.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn transposed_in_numbers(rows: [Row; SIDE]) -> [Row; SIDE] {
+    let mut rows = rows.map(u128::from_le_bytes);
+    for (distance, mask) in [
+        (8, 0x0000_0000_0000_0000_ffff_ffff_ffff_ffff),
+        (4, 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff),
+        (2, 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff),
+        (1, 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff),
+    ] {
+        let bits = 8 * distance;
+        for i in (0..SIDE).filter(|i| i & distance == 0) {
+            let difference = (rows[i] >> bits ^ rows[i + distance]) & mask;
+            rows[i + distance] ^= difference;
+            rows[i] ^= difference << bits;
+        }
+    }
+    rows.map(u128::to_le_bytes)
 }
 
 #[cfg(test)]
@@ -68,9 +82,10 @@ mod tests {
     #[test]
     fn a_square_is_transposed() {
         let rows: [Row; SIDE] = std::array::from_fn(|y| std::array::from_fn(|x| (16 * y + x) as u8));
-        let columns = transposed(rows);
-        for (x, y) in (0..SIDE).flat_map(|x| (0..SIDE).map(move |y| (x, y))) {
-            assert_eq!(columns[x][y], rows[y][x]);
+        for columns in [transposed(rows), transposed_in_numbers(rows)] {
+            for (x, y) in (0..SIDE).flat_map(|x| (0..SIDE).map(move |y| (x, y))) {
+                assert_eq!(columns[x][y], rows[y][x]);
+            }
         }
     }
 }
