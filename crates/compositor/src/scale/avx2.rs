@@ -160,6 +160,7 @@ fn convert_luma(conversion: &Conversion, samples: &mut [u8; 32], added: [__m256i
 
 /// Exchanges rows and columns of a square: shuffled like a pack of cards, each row with the one half the square below, four
 /// times.
+#[inline(always)]
 pub(super) fn transposed(rows: [Row; SIDE]) -> [Row; SIDE] {
     // SAFETY: every x86-64 has SSE2, and both are 16 bytes in which every value is valid.
     let mut rows = rows.map(|row| unsafe { std::mem::transmute::<Row, __m128i>(row) });

@@ -6,7 +6,7 @@
 use crate::presentation::Orientation;
 
 /// Rows of a band: as many samples as each row of the canvas is given at a time.
-pub(super) const BAND: usize = 32;
+pub(super) const BAND: usize = 64;
 
 /// Writes `count` rows of `width` samples as columns. `canvas` begins at the outcome's first sample, `first` says which row
 /// of all `rows` the band's first one is.
