@@ -12,7 +12,7 @@ mod hoard;
 mod stream;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ pub(super) struct Relay {
     camera_name: String,
     certificate: Certificate,
     /// Our address towards the camera.
-    local: IpAddr,
+    local: SocketAddr,
     from_camera: ReadHalf<Connection>,
     to_camera: WriteHalf<Connection>,
     /// Something was written that TLS may still hold.
@@ -96,7 +96,7 @@ impl Relay {
         (told, pictures): (Arc<Told>, Pictures),
         stop: CancellationToken,
     ) -> Self {
-        let (local, peer) = (connection.local().ip(), connection.peer());
+        let (local, peer) = (connection.local(), connection.peer());
         let (from_camera, to_camera) = tokio::io::split(connection);
         Self {
             camera_name: config.name.clone(),
@@ -246,7 +246,7 @@ impl Relay {
                 if !may_be_sent_to(peer.ip(), self.dialogue.peer().ip()) {
                     return Err(self.lost_camera(Failure::RedirectedNowhere).await);
                 }
-                self.local = connection.local().ip();
+                self.local = connection.local();
                 (self.from_camera, self.to_camera) = tokio::io::split(connection);
                 self.wire = Wire::new();
                 self.dialogue.handle_connected(now(), peer);
@@ -259,11 +259,11 @@ impl Relay {
                 }
                 Err(error) => {
                     tracing::warn!(camera = %self.camera_name, "no UDP ports for the camera's packets: {error}");
-                    self.dialogue.fail(now(), Failure::Internal);
+                    self.dialogue.handle_no_ports(now());
                 }
             },
             Action::Udp { source, ports } => {
-                let peer = self.dialogue.peer().ip();
+                let peer = self.dialogue.peer();
                 if let Some(udp) = &mut self.udp {
                     udp.begin(peer, source, ports).await;
                 }

@@ -62,7 +62,7 @@ impl Dialogue {
     }
 
     /// Once: a camera that refuses both has refused.
-    fn try_the_other_transport(&mut self, now: Instant, from: FromRetina) {
+    pub(super) fn try_the_other_transport(&mut self, now: Instant, from: FromRetina) {
         if self.refused_transports > 0 {
             return self.fail(now, Failure::Status { step: from.step, status: 461 });
         }

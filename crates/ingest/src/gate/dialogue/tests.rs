@@ -314,6 +314,24 @@ fn a_refused_transport_is_followed_by_the_other_one() {
     assert_eq!(talk.answered()[0].header("Transport"), Some("RTP/AVP/TCP;unicast;interleaved=0-1"));
 }
 
+#[test]
+fn without_udp_ports_of_our_own_the_camera_is_asked_for_tcp() {
+    let mut talk = Talk::new(CAMERA, Transport::Udp);
+    talk.retina("SETUP", "rtsp://cam.lan/live/track1");
+    assert!(matches!(talk.dialogue.poll_action(), Some(Action::BindUdp)));
+    talk.dialogue.handle_no_ports(talk.now);
+    let setup = talk.camera("200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\n").unwrap();
+    assert_eq!(setup.header("Transport"), Some("RTP/AVP/TCP;unicast;interleaved=0-1"));
+    assert_eq!((talk.failure(), talk.answered().len()), (None, 1));
+
+    let mut talk = Talk::new(CAMERA, Transport::Tcp);
+    talk.retina("SETUP", "rtsp://cam.lan/live/track1");
+    talk.camera("461 Unsupported Transport\r\n");
+    assert!(matches!(talk.dialogue.poll_action(), Some(Action::BindUdp)));
+    talk.dialogue.handle_no_ports(talk.now);
+    assert_eq!(talk.failure(), Some(Failure::Internal), "a camera that knows nothing but UDP");
+}
+
 /// Follows one redirect of `DESCRIBE` and returns what is asked there after a challenge.
 fn redirected(from: &str, location: &str) -> (Talk, Option<SourceUrl>) {
     let mut talk = Talk::new(from, Transport::Tcp);
