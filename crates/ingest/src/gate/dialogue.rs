@@ -195,6 +195,11 @@ impl Dialogue {
         self.state == State::Playing
     }
 
+    /// What the camera sends over, once it plays; else what it is asked for.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// What the camera is connected to at.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer

@@ -63,6 +63,8 @@ pub(super) struct Relay {
     to_retina: BytesMut,
     gate_url: String,
     dialogue: Dialogue,
+    /// An earlier session found out that the camera sends over nothing but UDP.
+    has_refused_tcp: bool,
     stream: Option<Stream>,
     udp: Option<Udp>,
     record: Arc<Record>,
@@ -111,6 +113,7 @@ impl Relay {
             to_retina: BytesMut::new(),
             dialogue: Dialogue::new(config.source.clone(), peer, transport, gate_url.clone()),
             gate_url,
+            has_refused_tcp: (config.transport, transport) == (Transport::Tcp, Transport::Udp),
             stream: None,
             udp: None,
             record,
@@ -323,8 +326,11 @@ impl Relay {
             // The camera prefers its connection, whatever it was asked for.
             self.udp = None;
         }
-        if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
-            udp.play(now);
+        if self.dialogue.is_playing() {
+            let _ = self.told.transport.set(self.dialogue.transport());
+            if let Some(udp) = &mut self.udp {
+                udp.play(now);
+            }
         }
         if let Some(sets) = self.dialogue.take_parameter_sets() {
             let _ = self.told.parameter_sets.set(sets);
@@ -386,7 +392,7 @@ impl Relay {
         stream.count(&self.record);
         let is_lossy = udp.count(&self.record, now) == Path::FallBack;
         let is_dead = udp.is_dead(now);
-        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() {
+        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() && !self.has_refused_tcp {
             let over_udp = if is_dead { Failure::DeadUdp { after: DEAD_AFTER } } else { Failure::LossyUdp };
             failure = failure.or(Some(over_udp));
         }
