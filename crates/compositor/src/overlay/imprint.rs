@@ -37,7 +37,7 @@ pub(crate) struct Imprint {
     mark: Item,
     board: Item,
     tick: Tick,
-    /// Of the picture that is shown.
+    /// Of the picture that is shown, or was last.
     generation: Option<u64>,
     /// When that was taken. It stays with the picture, whatever is said later: two clocks read one after the other do not
     /// always agree on the second.
@@ -75,10 +75,7 @@ impl Imprint {
         content: Content<'_>,
         caption: Option<&Caption<'_>>,
     ) -> bool {
-        let Some(caption) = caption else {
-            self.generation = None;
-            return self.hide(true);
-        };
+        let Some(caption) = caption else { return self.hide(true) };
         match content {
             Content::Picture { generation } => {
                 if self.generation.replace(generation) != Some(generation) {
@@ -88,7 +85,6 @@ impl Imprint {
                 self.prepare_plates(caption)
             }
             Content::Black { refused } => {
-                self.generation = None;
                 let taken = caption.taken.map(|taken| LocalTime::new(taken, caption.utc_offset_s));
                 if self.taken.zip(taken).is_none_or(|(known, taken)| known.distance_s(taken) > 1) {
                     self.taken = taken;
@@ -118,6 +114,12 @@ impl Imprint {
         for covered in self.covered.into_iter().filter(|covered| !covered.is_within(&target)) {
             canvas.fill(covered, background);
         }
+    }
+
+    /// Whether there is anything to be seen of it.
+    #[cfg(test)]
+    pub(crate) fn is_seen(&self) -> bool {
+        self.covered.iter().any(|covered| covered.width > 0)
     }
 
     /// Hides everything, or everything but the board.
