@@ -66,8 +66,17 @@ pub struct Overlay {
     pub reason: bool,
     /// A mark that moves once a second as long as new pictures are shown, and only then; on by default.
     pub tick: bool,
-    /// What the label says instead of the camera's name.
-    pub text: Option<String>,
+    /// What the label says instead of a camera's name.
+    pub text: Option<LabelText>,
+}
+
+/// What a label says while the tile shows one camera. Another one that takes the tile for a while keeps its own name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelText {
+    /// The camera's name, as in [`Caption::name`].
+    pub camera: String,
+    /// What stands there instead.
+    pub text: String,
 }
 
 impl Overlay {

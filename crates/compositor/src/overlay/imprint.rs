@@ -199,7 +199,8 @@ impl Imprint {
 }
 
 fn write_name(said: &mut String, overlay: &Overlay, caption: &Caption<'_>) {
-    write_clean(said, overlay.text.as_deref().unwrap_or(caption.name));
+    let text = overlay.text.as_ref().filter(|text| text.camera == caption.name);
+    write_clean(said, text.map_or(caption.name, |text| &text.text));
 }
 
 /// What is wrong with a picture that is shown, and behind a line feed the same for a tile without room for that.

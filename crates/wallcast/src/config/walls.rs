@@ -10,7 +10,7 @@ use super::problem::shown;
 use super::tiles::{self, Places};
 use super::{Encoder, WallEntry, scalars};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "size",
     "fps",
     "bitrate",
@@ -20,6 +20,7 @@ const KEYS: [&str; 12] = [
     "layout",
     "tiles",
     "fit",
+    "overlay",
     "background",
     "gap",
     "border",

@@ -1,7 +1,7 @@
 //! Golden canvases of what is written over tiles.
 
 use super::*;
-use crate::overlay::{Caption, Overlay, TileState};
+use crate::overlay::{Caption, LabelText, Overlay, TileState};
 use std::time::{Duration, SystemTime};
 
 /// Shows a picture, or black, and says something about it.
@@ -94,7 +94,7 @@ fn golden_overlay_items() {
         ];
         captioned(name, layout, tiles, expected)
     };
-    let text = Some("Haustür".to_owned());
+    let text = Some(LabelText { camera: "Front door".to_owned(), text: "Haustür".to_owned() });
     check(vec![
         items("none", &Overlay::NONE, 0x5fa2_d7dc_fb91_919d),
         items("label", &only("label"), 0x201e_5fc4_20b1_ff85),
