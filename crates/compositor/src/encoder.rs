@@ -2,12 +2,20 @@
 //!
 //! When a key frame is due is not decided here but in `key_frames`; who gets the stream is in [`crate::wall`].
 
+mod annex_b;
+#[cfg(test)]
+mod bucket;
 mod choice;
+mod ffmpeg;
 mod level;
 mod opener;
 mod openh264;
 #[cfg(test)]
 mod sps;
+#[cfg(test)]
+mod testing;
+mod threads;
+mod trial;
 
 pub use self::choice::{EncoderChoice, UnknownEncoder};
 pub use self::level::Level;

@@ -32,7 +32,7 @@ pub use layout::{
     Cells, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing,
     SpacingError, TileRect, UnknownPreset,
 };
-pub use overlay::{Caption, Shown, TileState};
+pub use overlay::{Caption, LabelText, Overlay, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
