@@ -18,6 +18,7 @@ mod overlay;
 mod picture;
 mod presentation;
 mod scale;
+mod stillness;
 mod tick;
 mod wall;
 mod window;
@@ -31,9 +32,12 @@ pub use layout::{
     Cells, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing,
     SpacingError, TileRect, UnknownPreset,
 };
-pub use overlay::{Caption, Shown, TileState};
+pub use overlay::{Caption, LabelText, Overlay, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
-pub use wall::{AccessUnit, RearrangeError, Sink, StartError, Wall, WallConfig, WallStats, WallView};
+pub use wall::{
+    AccessUnit, ChangeError, EncoderFailure, RearrangeError, Sink, Stall, StartError, Wall, WallConfig,
+    WallStats, WallView,
+};
 pub use window::Percentiles;

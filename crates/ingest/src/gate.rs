@@ -42,6 +42,8 @@ use crate::camera::{CameraConfig, Transport};
 use crate::record::Record;
 use crate::session::failure::Failure;
 use relay::Relay;
+#[cfg(test)]
+pub(crate) use relay::tests::PANICS;
 
 /// For looking up the camera's name and trying its addresses, each of which has five seconds.
 const CONNECT_BUDGET: Duration = Duration::from_secs(15);
@@ -61,6 +63,7 @@ pub(crate) struct Gate {
 struct Told {
     failure: OnceLock<Failure>,
     parameter_sets: OnceLock<Vec<u8>>,
+    transport: OnceLock<Transport>,
 }
 
 /// How many pictures `retina` has put together so far: what it holds on to begins after the last one.
@@ -110,6 +113,11 @@ impl Gate {
     /// Why the session is over, if the gate knows. Set before `retina` notices anything.
     pub(crate) fn failure(&self) -> Option<Failure> {
         self.told.failure.get().cloned()
+    }
+
+    /// What the camera sends over, once it plays.
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        self.told.transport.get().copied()
     }
 
     /// `retina` has put a picture together, or given one up.

@@ -3,6 +3,7 @@
 pub(crate) mod failure;
 pub(crate) mod rtsp;
 mod watchdog;
+mod way;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

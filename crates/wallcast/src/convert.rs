@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::{Timestamp, tz::TimeZone};
 use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
     TileState, WallView,
@@ -31,6 +32,7 @@ pub struct CameraTile {
     pictures: Pictures,
     black_after: Duration,
     size: TileSize,
+    zone: TimeZone,
     /// The camera is ready to be looked at for as long as there is this tile.
     _on_wall: OnWall,
 }
@@ -56,7 +58,7 @@ impl CameraTile {
             Some(alignment) => Pictures::InStep(alignment.tile(&camera)),
             None => Pictures::Newest(camera),
         };
-        Self { name, pictures, black_after, size, _on_wall }
+        Self { name, pictures, black_after, size, zone: TimeZone::system(), _on_wall }
     }
 }
 
@@ -84,6 +86,7 @@ impl TileSource for CameraTile {
             generation: frame.sequence(),
         });
         let status = &tile.status;
+        let taken = status.age.and_then(|age| SystemTime::now().checked_sub(age));
         let caption = Caption {
             name: &self.name,
             state: match status.state {
@@ -94,10 +97,16 @@ impl TileSource for CameraTile {
             },
             reason: status.reason.as_ref().map(|reason| reason as &dyn std::fmt::Display),
             age: status.age,
-            taken: status.age.and_then(|age| SystemTime::now().checked_sub(age)),
+            taken,
+            utc_offset_s: taken.map_or(0, |taken| utc_offset_s(&self.zone, taken)),
         };
         paint(Shown { picture, caption: Some(caption) });
     }
+}
+
+/// By how much clocks in a time zone were ahead of UTC at a moment: daylight saving comes and goes while a wall runs.
+fn utc_offset_s(zone: &TimeZone, at: SystemTime) -> i32 {
+    Timestamp::try_from(at).map_or(0, |at| zone.to_offset(at).seconds())
 }
 
 /// The cameras of one wall, each with the size it is shown in.

@@ -18,8 +18,9 @@ use tokio::time::{sleep_until, timeout};
 use super::Source;
 use super::failure::{Failure, Step};
 use super::watchdog::Watchdog;
+use super::way::Way;
 use crate::align::clock::{SenderReport, SourceClock};
-use crate::camera::{CameraConfig, Transport};
+use crate::camera::CameraConfig;
 use crate::decode::MAX_PIXELS;
 use crate::gate::Gate;
 use crate::queue::{AccessUnit, Codec, Feeder};
@@ -44,8 +45,7 @@ pub(crate) struct RtspSource {
     record: Arc<Record>,
     feeder: Feeder,
     watchdog: Watchdog,
-    /// How packets are asked for: as configured, until too many are lost over UDP.
-    transport: Transport,
+    way: Way,
     /// What is left of the last session: its TEARDOWN. There is never another connection beside it.
     relay: Option<JoinHandle<()>>,
 }
@@ -63,16 +63,10 @@ impl Source for RtspSource {
     async fn run_once(&mut self, session: u64) -> Failure {
         self.end_relay(STALE_TEARDOWN_TIMEOUT).await;
         let failure = match self.open().await {
-            Ok((gate, demuxed, video)) => match self.deliver(&gate, demuxed, video, session).await {
-                // Or it was our own end that broke.
-                Failure::Broken if self.end_relay(STALE_TEARDOWN_TIMEOUT).await => Failure::Internal,
-                failure => failure,
-            },
+            Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
         };
-        if failure.is_changeover() {
-            self.transport = Transport::Tcp;
-        }
+        self.way.failed(now(), &failure);
         self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
         failure
     }
@@ -81,8 +75,8 @@ impl Source for RtspSource {
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
-        let transport = config.transport;
-        Self { config, record, feeder, watchdog, transport, relay: None }
+        let way = Way::new(config.transport);
+        Self { config, record, feeder, watchdog, way, relay: None }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -90,30 +84,27 @@ impl RtspSource {
         self.end_relay(TEARDOWN_TIMEOUT).await;
     }
 
-    /// Returns whether it panicked, which is counted.
-    async fn end_relay(&mut self, limit: Duration) -> bool {
-        let Some(relay) = &mut self.relay else { return false };
-        let ended = timeout(limit, &mut *relay).await;
-        let has_panicked = matches!(&ended, Ok(Err(error)) if error.is_panic());
-        if has_panicked {
-            self.record.count_panic();
-            tracing::error!(camera = %self.config.name, "panic in the connection to the camera");
-        } else if ended.is_err() {
+    async fn end_relay(&mut self, limit: Duration) {
+        let Some(relay) = &mut self.relay else { return };
+        if timeout(limit, &mut *relay).await.is_err() {
             relay.abort();
         }
         self.relay = None;
-        has_panicked
     }
 
     /// Everything up to PLAY.
     async fn open(&mut self) -> Result<(Gate, Demuxed, Video), Failure> {
-        let mut gate = Gate::open(&self.config, self.transport, self.record.clone()).await?;
+        let asked = self.way.asked(now());
+        let mut gate = Gate::open(&self.config, asked, self.record.clone()).await?;
         self.relay = gate.take_relay();
         let opened = timeout(OPENING_TIMEOUT, self.play(&gate)).await;
         let source = &self.config.source;
         let address = || format!("{}:{}", source.host(), source.port());
         let (demuxed, video) =
             opened.map_err(|_| Failure::NoAnswer { address: address(), after: OPENING_TIMEOUT })??;
+        if let Some(used) = gate.transport() {
+            self.way.plays(now(), asked, used);
+        }
         Ok((gate, demuxed, video))
     }
 
@@ -305,3 +296,6 @@ fn handle_reports(packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! [`super::presentation`]; the rules of layouts are the compositor's.
 
 use wallcast_compositor::{
-    CanvasSize, Color, Layout, LayoutProblem, Presentation, Preset, PresetError, Spacing, TileRect,
+    CanvasSize, Color, Layout, LayoutProblem, Overlay, Presentation, Preset, PresetError, Spacing, TileRect,
 };
 
 use super::cameras::Cameras;
@@ -24,7 +24,14 @@ pub(super) fn read(
     findings: &mut Findings<'_>,
 ) -> Option<(Layout, Vec<String>)> {
     let fit = fields.get("fit").map_or(Some(None), |field| presentation::fit(&field, findings).map(Some));
-    let plain = Presentation { fit: fit.flatten().unwrap_or_default(), ..Presentation::default() };
+    let overlay = or_default(fields.get("overlay"), Overlay::default(), |field| {
+        presentation::overlay(field, &Overlay::default(), findings)
+    });
+    let plain = Presentation {
+        fit: fit.flatten().unwrap_or_default(),
+        overlay: overlay.clone().unwrap_or_default(),
+        ..Presentation::default()
+    };
     let background = or_default(fields.get("background"), Color::BLACK, |field| color(field, findings));
     let arranged = match fields.get("layout") {
         Some(layout) if layout.is_list() => {
@@ -64,6 +71,7 @@ pub(super) fn read(
     };
     let (layout, tiles) = arranged?;
     fit?;
+    overlay?;
     Some((layout.with_background(background?), tiles))
 }
 

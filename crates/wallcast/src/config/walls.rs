@@ -11,7 +11,7 @@ use super::problem::{nearest, one_of, shown};
 use super::tiles::{self, Places};
 use super::{WallEntry, scalars};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "size",
     "fps",
     "bitrate",
@@ -21,6 +21,7 @@ const KEYS: [&str; 12] = [
     "layout",
     "tiles",
     "fit",
+    "overlay",
     "background",
     "gap",
     "border",

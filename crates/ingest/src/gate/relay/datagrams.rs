@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::gate::impairment::Impairment;
@@ -43,7 +43,7 @@ struct Figures {
 }
 
 impl Udp {
-    pub(super) fn bind(local: IpAddr, now: Instant) -> io::Result<Self> {
+    pub(super) fn bind(local: SocketAddr, now: Instant) -> io::Result<Self> {
         Ok(Self {
             pair: UdpPair::bind(local)?,
             reorder: Reorder::default(),
@@ -62,7 +62,12 @@ impl Udp {
     }
 
     /// The camera will send from there.
-    pub(super) async fn begin(&mut self, camera: IpAddr, source: Option<IpAddr>, ports: Option<(u16, u16)>) {
+    pub(super) async fn begin(
+        &mut self,
+        camera: SocketAddr,
+        source: Option<IpAddr>,
+        ports: Option<(u16, u16)>,
+    ) {
         self.pair.set_peer(camera, source, ports.unwrap_or_default());
         self.pair.punch().await;
     }
