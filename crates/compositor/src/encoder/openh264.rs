@@ -53,7 +53,7 @@ impl OpenH264 {
 
     fn with_threads(config: EncoderConfig, threads: u16) -> Result<OpenH264, OpenError> {
         let level = Level::of(config.size, config.fps, config.bitrate);
-        let bucket = Bucket::new(config.bitrate, config.fps);
+        let bucket = Bucket::new(config.bitrate);
         match Raw::open(|parameters| set(parameters, config, level, threads)) {
             Ok(raw) => Ok(OpenH264 { config, level, raw, bucket, target: config.bitrate.bps() }),
             Err(source) => Err(OpenError { encoder: NAME, config, source: source.into() }),
@@ -89,6 +89,7 @@ impl OpenH264 {
         force_idr: bool,
         time: CanvasTime,
     ) -> Result<Option<Coded>, RawError> {
+        self.bucket.flow(time.as_duration());
         let target = self.bucket.target();
         if target != self.target && self.raw.set_bitrate(target, most(self.config.bitrate)) {
             self.target = target;
