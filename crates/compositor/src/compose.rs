@@ -54,25 +54,43 @@ pub struct Compositor {
 impl Compositor {
     /// A canvas of the layout's background, with its tiles.
     pub fn new(layout: &Layout) -> Compositor {
-        let (placements, order) = (layout.placements(), layout.painting_order());
-        let tile = |(i, placement): (usize, &Placement)| {
-            let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
-            let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
-            Tile {
-                placement: placement.clone(),
-                beneath,
-                painted: Painted::Unknown,
-                scaling: None,
-                imprint: Imprint::new(&placement.presentation().overlay, placement.rect()),
-                repainted: false,
-                panicked: false,
-                told: None,
-            }
-        };
-        let tiles = placements.iter().enumerate().map(tile).collect();
         let background = layout.background().samples();
-        let canvas = Canvas::filled(layout.canvas(), background);
-        Compositor { canvas, background, tiles, order, instructions: Instructions::detect() }
+        Compositor {
+            canvas: Canvas::filled(layout.canvas(), background),
+            background,
+            tiles: tiles(layout, Vec::new()),
+            order: layout.painting_order(),
+            instructions: Instructions::detect(),
+        }
+    }
+
+    /// Other tiles in other places, on the same memory where the canvas has the size it had. Nothing of what was shown
+    /// stays. A tile that stays in its place in the same presentation keeps what was worked out for its pictures.
+    pub fn rearrange(&mut self, layout: &Layout) {
+        self.background = layout.background().samples();
+        match self.canvas.size() == layout.canvas() {
+            true => self.canvas.clear(self.background),
+            false => self.canvas = Canvas::filled(layout.canvas(), self.background),
+        }
+        self.tiles = tiles(layout, std::mem::take(&mut self.tiles));
+        self.order = layout.painting_order();
+    }
+
+    /// The canvas, to be encoded elsewhere. It must come back by [`Compositor::return_canvas`] before anything is
+    /// composed.
+    pub(crate) fn lend_canvas(&mut self) -> Canvas {
+        self.canvas.take()
+    }
+
+    /// The canvas as it was lent.
+    pub(crate) fn return_canvas(&mut self, canvas: Canvas) {
+        self.canvas = canvas;
+    }
+
+    /// The canvas was lent and is lost: a new one, on which everything is painted at the next tick.
+    pub(crate) fn renew_canvas(&mut self) {
+        self.canvas = Canvas::filled(self.canvas.size(), self.background);
+        self.tiles.iter_mut().for_each(|tile| tile.painted = Painted::Unknown);
     }
 
     /// The canvas as it is.
@@ -104,7 +122,10 @@ impl Compositor {
                         tile.tell_refused(i, error);
                     }
                 }),
-                None => tile.paint_flat(&mut easel, self.background, false),
+                None => {
+                    let is_rewritten = tile.imprint.prepare(now, Content::Black { refused: None }, None);
+                    tile.paint_flat(&mut easel, self.background, is_rewritten);
+                }
             }));
             match shown {
                 Ok(()) => tile.panicked = false,
@@ -117,6 +138,31 @@ impl Compositor {
         }
         composed
     }
+}
+
+/// Tiles of which nothing is known, with the scalers and the drawn texts of those of `before` that stay where they are.
+fn tiles(layout: &Layout, mut before: Vec<Tile>) -> Vec<Tile> {
+    let (placements, order) = (layout.placements(), layout.painting_order());
+    let tile = |(i, placement): (usize, &Placement)| {
+        let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
+        let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
+        let stays = before.iter().position(|tile| tile.placement == *placement);
+        let (scaling, imprint) = match stays.map(|at| before.swap_remove(at)) {
+            Some(Tile { scaling, imprint, .. }) => (scaling, imprint.for_another_camera()),
+            None => (None, Imprint::new(&placement.presentation().overlay, placement.rect())),
+        };
+        Tile {
+            placement: placement.clone(),
+            beneath,
+            painted: Painted::Unknown,
+            scaling,
+            imprint,
+            repainted: false,
+            panicked: false,
+            told: None,
+        }
+    };
+    placements.iter().enumerate().map(tile).collect()
 }
 
 /// What a tile is painted with.
@@ -230,8 +276,8 @@ impl Tile {
         }
     }
 
-    /// Makes it black, and forgets all that was made for its pictures and written over them. Tells of the first of a row of panics only: the
-    /// next ones come at every tick.
+    /// Makes it black, and forgets all that was made for its pictures and written over them. Tells of the first of a row
+    /// of panics only: the next ones come at every tick.
     fn handle_panic(&mut self, easel: &mut Easel<'_>, number: usize, panic: &(dyn Any + Send)) {
         if !std::mem::replace(&mut self.panicked, true) {
             let panic = panic_text(panic);

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout, Preset};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
@@ -98,8 +99,8 @@ pub struct WallEntry {
     pub fps: FrameRate,
     /// The encoder's target.
     pub bitrate: Bitrate,
-    /// What encodes it. There is one, so nothing asks yet.
-    pub encoder: Encoder,
+    /// What encodes it. Whether it can be had on this machine is found out when the wall starts.
+    pub encoder: EncoderChoice,
     /// How long a tile holds its last frame.
     pub black_after: Duration,
     /// How far the tiles look back to show the same instant; none for the newest frame of each.
@@ -109,13 +110,6 @@ pub struct WallEntry {
     /// The camera of each place, in the same order: each the name of a [`CameraEntry`]. Fewer than places when a
     /// preset has more cells than there are cameras; those cells show the background.
     pub tiles: Vec<String>,
-}
-
-/// What turns a wall's pictures into H.264, as far as there is a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoder {
-    /// Cisco's encoder, linked in.
-    OpenH264,
 }
 
 /// Flags of a command line that go before the file's keys.
@@ -142,15 +136,6 @@ impl CameraEntry {
             certificate: Certificate::default(),
             hwaccel: Hardware::default(),
             on_demand: false,
-        }
-    }
-}
-
-impl Encoder {
-    /// As configuration files have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Encoder::OpenH264 => "openh264",
         }
     }
 }

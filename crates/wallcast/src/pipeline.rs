@@ -197,6 +197,7 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
         size: entry.size,
         fps: entry.fps,
         bitrate: entry.bitrate,
+        encoder: entry.encoder,
         layout: entry.layout.clone(),
         idr_every: IDR_EVERY,
     };

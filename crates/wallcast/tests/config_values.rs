@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
-use wallcast::config::{self, Config, Encoder, Overrides};
+use wallcast::config::{self, Config, Overrides};
+use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{
     Area, CanvasSize, Fit, LabelText, Layout, Overlay, Presentation, Preset, Rotation, Spacing, TileRect,
 };
@@ -194,7 +195,7 @@ walls:
         (wall.size.width(), wall.size.height(), wall.fps.get(), wall.bitrate.bps()),
         (1080, 1920, 60, 2_500_000)
     );
-    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), Encoder::OpenH264));
+    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), EncoderChoice::OpenH264));
     assert_eq!(wall.tiles, ["2", "1", "2"]);
     assert!(wall.layout.placements().iter().all(|placement| placement.fit() == Fit::Cover));
     assert_eq!(config.walls[1].tiles, ["1", "2"], "a wall without keys has every default");
