@@ -122,7 +122,10 @@ impl Compositor {
                         tile.tell_refused(i, error);
                     }
                 }),
-                None => tile.paint_flat(&mut easel, self.background, false),
+                None => {
+                    let is_rewritten = tile.imprint.prepare(now, Content::Black { refused: None }, None);
+                    tile.paint_flat(&mut easel, self.background, is_rewritten);
+                }
             }));
             match shown {
                 Ok(()) => tile.panicked = false,
@@ -137,19 +140,23 @@ impl Compositor {
     }
 }
 
-/// Tiles of which nothing is known, with the scalers of those of `before` that stay where they are.
+/// Tiles of which nothing is known, with the scalers and the drawn texts of those of `before` that stay where they are.
 fn tiles(layout: &Layout, mut before: Vec<Tile>) -> Vec<Tile> {
     let (placements, order) = (layout.placements(), layout.painting_order());
     let tile = |(i, placement): (usize, &Placement)| {
         let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
         let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
-        let stays = before.iter_mut().find(|tile| tile.placement == *placement && tile.scaling.is_some());
+        let stays = before.iter().position(|tile| tile.placement == *placement);
+        let (scaling, imprint) = match stays.map(|at| before.swap_remove(at)) {
+            Some(Tile { scaling, imprint, .. }) => (scaling, imprint.for_another_camera()),
+            None => (None, Imprint::new(&placement.presentation().overlay, placement.rect())),
+        };
         Tile {
             placement: placement.clone(),
             beneath,
             painted: Painted::Unknown,
-            scaling: stays.and_then(|tile| tile.scaling.take()),
-            imprint: Imprint::new(&placement.presentation().overlay, placement.rect()),
+            scaling,
+            imprint,
             repainted: false,
             panicked: false,
             told: None,
@@ -269,8 +276,8 @@ impl Tile {
         }
     }
 
-    /// Makes it black, and forgets all that was made for its pictures and written over them. Tells of the first of a row of panics only: the
-    /// next ones come at every tick.
+    /// Makes it black, and forgets all that was made for its pictures and written over them. Tells of the first of a row
+    /// of panics only: the next ones come at every tick.
     fn handle_panic(&mut self, easel: &mut Easel<'_>, number: usize, panic: &(dyn Any + Send)) {
         if !std::mem::replace(&mut self.panicked, true) {
             let panic = panic_text(panic);

@@ -67,6 +67,12 @@ impl Imprint {
         }
     }
 
+    /// The same without anything to be seen, or known of a picture; what it said can be said again without being drawn.
+    pub(crate) fn for_another_camera(mut self) -> Imprint {
+        self.hide(true);
+        Imprint { generation: None, taken: None, covered: [NOWHERE; 4], ..self }
+    }
+
     /// Whether anything but the tick is to look different from what was prepared before; the tick moves with new pictures
     /// only, and those are painted anyway.
     pub(crate) fn prepare(

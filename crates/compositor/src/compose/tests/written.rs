@@ -300,3 +300,27 @@ fn a_picture_that_is_not_what_it_says_is_black_and_its_tile_says_so() {
     assert!(text > 50, "{text} samples of text");
     assert_eq!(compose().0.painted, 0, "it says so once");
 }
+
+#[test]
+fn a_rearranged_tile_says_what_its_new_camera_says_and_nothing_of_the_old_one() {
+    let overlay = Overlay { clock: true, ..Overlay::default() };
+    let presentation = || Presentation { overlay: overlay.clone(), ..Presentation::default() };
+    let layout = |tiles| {
+        let layout = Layout::grid(size(320, 180), tiles).expect("a grid");
+        layout.with_presentations(vec![presentation(); tiles])
+    };
+    let other = |said: &mut Said| {
+        // Another camera, whose pictures are counted in the same way.
+        (said.name, said.taken) = ("Yard".to_owned(), Duration::from_secs(1_000_000_000));
+    };
+    let mut wall = Wall::new(&layout(1), (320, 180));
+    wall.at(0, |_| {});
+    wall.compositor.rearrange(&layout(1));
+    let (_, seen) = wall.at(0, other);
+    assert_eq!(seen, Wall::new(&layout(1), (320, 180)).at(0, other).1);
+    // And without a camera, nothing is said.
+    wall.compositor.rearrange(&layout(1));
+    wall.sources.clear();
+    let (_, empty) = wall.at(0, |_| {});
+    assert_eq!(empty, checksum(&Canvas::black(size(320, 180))));
+}

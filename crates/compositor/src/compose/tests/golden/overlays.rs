@@ -104,7 +104,7 @@ fn golden_overlay_items() {
         items("tick", &only("tick"), 0x72f6_b8c7_ac89_8551),
         items("default", &Overlay::default(), 0xede5_c010_555f_150b),
         items("all", &all(), 0xba05_817d_9786_6b2a),
-        items("all, another label", &Overlay { text, ..all() }, 0x4a67_b612_485f_faa2),
+        items("all, another label", &Overlay { text, ..all() }, 0x1322_40f6_f2dd_e8ca),
     ]);
 }
 
