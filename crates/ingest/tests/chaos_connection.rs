@@ -573,6 +573,7 @@ async fn c25_a_session_that_was_set_up_with_the_wrong_transport_takes_no_room() 
     .await;
     let trial = Trial::start("c25t", &camera).await;
     trial.until_live_in_visit(&camera, 2, 20).await;
+    assert_eq!(trial.stats().transport, Some("udp"));
     let asked = camera.journal.asked("SETUP");
     let over_udp: Vec<bool> = asked.iter().map(|head| head.contains("client_port")).collect();
     assert_eq!(over_udp, [false, true, true], "{asked:?}");

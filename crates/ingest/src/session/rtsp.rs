@@ -104,6 +104,7 @@ impl RtspSource {
             opened.map_err(|_| Failure::NoAnswer { address: address(), after: OPENING_TIMEOUT })??;
         if let Some(used) = gate.transport() {
             self.way.plays(now(), asked, used);
+            self.record.plays_over(used);
         }
         Ok((gate, demuxed, video))
     }
@@ -153,7 +154,8 @@ impl RtspSource {
                     let (deadline, failure) =
                         self.watchdog.deadline(playing_since, last_received, frames.as_ref());
                     if deadline <= now() {
-                        return failure;
+                        // The gate judges silence over UDP by the packets, in the same time.
+                        return gate.failure().unwrap_or(failure);
                     }
                     silence.as_mut().reset(deadline.min(now() + self.watchdog.silence()).into());
                     continue;
