@@ -9,16 +9,16 @@ use super::walls::or_default;
 
 pub(super) const KEYS: [&str; 5] = ["fit", "crop", "rotate", "mirror", "mask"];
 
-/// The five keys of a tile; `plain` is what those have that are not there.
+/// The five keys of a tile; `plain` is what those have that are not there. `shown` are the tile's cameras.
 pub(super) fn read(
     fields: &Fields<'_>,
     plain: &Presentation,
-    camera: Option<&str>,
+    shown: &[String],
     cameras: &Cameras,
     findings: &mut Findings<'_>,
 ) -> Option<Presentation> {
     let has_substream =
-        cameras.good.iter().any(|entry| Some(entry.name.as_str()) == camera && entry.substream.is_some());
+        cameras.good.iter().any(|entry| shown.contains(&entry.name) && entry.substream.is_some());
     let fit = or_default(fields.get("fit"), plain.fit, |field| fit(field, findings));
     let crop = fields.get("crop").map_or(Some(None), |field| area(&field, has_substream, findings).map(Some));
     let rotation = or_default(fields.get("rotate"), plain.rotation, |field| {
