@@ -535,3 +535,31 @@ fn a_click_on_the_one_video_finds_its_camera() {
     // `demo` has nowhere to save to, which is nothing to warn of.
     assert!(body(&put(&wallcast, &layout))["warning"].is_null());
 }
+
+#[test]
+fn cameras_take_turns_on_the_wall() {
+    let wallcast = Wallcast::start("tour", &["demo"]);
+    for camera in ["cam1", "cam2", "cam3", "cam4"] {
+        wallcast.wait_for_state(camera, "live", Duration::from_secs(20));
+    }
+    let started = Instant::now();
+    let tour = json!({ "layout": "grid", "tiles": ["cam4", { "tour": ["cam1", "cam2", "cam3"], "every": "2s" }] });
+    assert_eq!(put(&wallcast, &tour).status, 200);
+    assert_eq!(get(&wallcast, LAYOUT)["placements"][1]["tour"], json!(["cam1", "cam2", "cam3"]));
+    for (turn, expected) in ["cam4 cam1", "cam4 cam2", "cam4 cam3", "cam4 cam1"].into_iter().enumerate() {
+        wait_until(expected, Duration::from_secs(10), || {
+            let found = on_wall(&wallcast);
+            if found == expected { Ok(()) } else { Err(found) }
+        });
+        let after = Duration::from_secs(2 * turn as u64);
+        assert!(started.elapsed() >= after, "{expected} after {:?}", started.elapsed());
+    }
+    // Who is promoted out of a tour is not shown a second time in it.
+    send(&wallcast, "POST", &format!("{PROMOTE}?camera=cam2&for=60"), &[], "");
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        let shown = on_wall(&wallcast);
+        assert!(shown.starts_with("cam2 ") && shown.matches("cam2").count() == 1, "{shown}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
