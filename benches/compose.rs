@@ -4,10 +4,12 @@
 //! Beside ffmpeg's scale and xstack, GStreamer's compositor, and a copy that touches as many bytes, in one run: CPU
 //! milliseconds a canvas, their sources' cost measured by itself and taken off. A B B A, medians. The others paint
 //! everything at every tick, so that they are measured once.
-//! `cargo bench -p wallcast-benches --bench compose [-- ROUNDS]`
+//! Also what each ratio costs by itself, beside swscale, and how near its picture is to swscale's.
+//! `cargo bench -p wallcast-benches --bench compose [-- ROUNDS] [layouts] [presentations] [ratios] [ours]`
 
 #![allow(clippy::print_stdout, reason = "its table is its purpose")]
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 use wallcast_benches::cpu::{self, median};
@@ -64,6 +66,10 @@ fn geometries() -> [Geometry; 4] {
 }
 
 impl Geometry {
+    fn covers_all(&self) -> bool {
+        self.targets.iter().map(|[_, _, w, h]| w * h).sum::<u32>() == 1920 * 1080
+    }
+
     /// Bytes of the pictures that are read and of the tiles that are written, for a canvas of which all is new.
     fn bytes(&self) -> usize {
         let luma: u32 =
@@ -141,10 +147,13 @@ fn xstack(geometry: &Geometry, flags: &str) -> String {
     let inputs: String = targets().map(|(i, _)| format!("[t{i}]")).collect();
     let places: Vec<String> = targets().map(|(_, [x, y, _, _])| format!("{x}_{y}")).collect();
     let count = geometry.targets.len();
-    format!("{};{inputs}xstack=inputs={count}:fill=black:layout={}", scales.join(";"), places.join("|"))
+    // It fills every canvas anew, which is for nothing where pictures cover all of it.
+    let fill = if geometry.covers_all() { "" } else { ":fill=black" };
+    format!("{};{inputs}xstack=inputs={count}{fill}:layout={}", scales.join(";"), places.join("|"))
 }
 
-/// ffmpeg with a few pictures of noise for each camera that its `loop` filter hands out again and again without a copy.
+/// ffmpeg with a few pictures of noise for each camera that its `loop` filter hands out again and again without a copy. On
+/// one filter thread: with more it takes the same CPU or more.
 fn ffmpeg(geometry: &Geometry, flags: Option<&str>) -> anyhow::Result<f64> {
     let Geometry { pictures: (width, height), turns, canvases, .. } = geometry;
     let source = format!(
@@ -158,7 +167,8 @@ fn ffmpeg(geometry: &Geometry, flags: Option<&str>) -> anyhow::Result<f64> {
     let frames = canvases.to_string();
     if let Some(flags) = flags {
         let graph = xstack(geometry, flags);
-        command.args(["-filter_complex", &graph, "-frames:v", &frames, "-f", "null", "-"]);
+        command.args(["-filter_complex_threads", "1", "-filter_complex", &graph]);
+        command.args(["-frames:v", &frames, "-f", "null", "-"]);
     } else {
         for i in 0..geometry.targets.len() {
             command.args(["-map", &i.to_string(), "-frames:v", &frames, "-f", "null", "-"]);
@@ -167,22 +177,24 @@ fn ffmpeg(geometry: &Geometry, flags: Option<&str>) -> anyhow::Result<f64> {
     Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
 }
 
-/// GStreamer with one noisy picture a camera that `imagefreeze` hands out again and again without a copy.
+/// GStreamer with one noisy picture a camera that `imagefreeze` hands out again and again without a copy; in the canvas's
+/// colours, so that nothing is converted.
 fn gstreamer(geometry: &Geometry, composes: bool) -> anyhow::Result<f64> {
     let Geometry { pictures: (width, height), canvases, targets, .. } = geometry;
+    const FORMAT: &str = "video/x-raw,format=I420,colorimetry=bt709,chroma-site=mpeg2,framerate=25/1";
     let mut line = String::new();
     if composes {
-        line += "compositor name=c background=black";
+        line += "compositor name=c background=black max-threads=1";
         for (i, [x, y, w, h]) in targets.iter().enumerate() {
             line +=
                 &format!(" sink_{i}::xpos={x} sink_{i}::ypos={y} sink_{i}::width={w} sink_{i}::height={h}");
         }
-        line += " ! video/x-raw,format=I420,width=1920,height=1080 ! fakesink sync=false";
+        line += &format!(" ! {FORMAT},width=1920,height=1080 ! fakesink sync=false");
     }
     for i in 0..targets.len() {
         let sink = if composes { format!("c.sink_{i}") } else { "fakesink sync=false".into() };
         line += &format!(
-            " videotestsrc pattern=snow num-buffers=1 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
+            " videotestsrc pattern=snow num-buffers=1 ! {FORMAT},width={width},height={height} \
              ! imagefreeze num-buffers={canvases} ! {sink}"
         );
     }
@@ -233,7 +245,14 @@ fn medians(rounds: u32, measured: &mut [Measured<'_>]) -> anyhow::Result<Vec<f64
 
 type Measured<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
 
-fn against_others(geometry: &Geometry, rounds: u32, has_gstreamer: bool) -> anyhow::Result<()> {
+/// Which of the others are measured, too.
+#[derive(Clone, Copy)]
+struct Others {
+    ffmpeg: bool,
+    gstreamer: bool,
+}
+
+fn against_others(geometry: &Geometry, rounds: u32, others: Others) -> anyhow::Result<()> {
     let Geometry { layout, canvases, .. } = geometry;
     let bytes = geometry.bytes();
     let from = vec![vec![7_u8; bytes / 2]; 8];
@@ -247,11 +266,11 @@ fn against_others(geometry: &Geometry, rounds: u32, has_gstreamer: bool) -> anyh
         .collect();
     names.push("copying as many bytes".into());
     measured.push(Box::new(|| Ok(copy(bytes, &from, &mut to, *canvases))));
-    for flags in FLAGS {
+    for flags in FLAGS.into_iter().filter(|_| others.ffmpeg) {
         names.push(format!("ffmpeg scale={flags}, xstack"));
         measured.push(Box::new(move || Ok(ffmpeg(geometry, Some(flags))? - ffmpeg(geometry, None)?)));
     }
-    if has_gstreamer {
+    if others.gstreamer {
         names.push("GStreamer compositor".into());
         measured.push(Box::new(move || Ok(gstreamer(geometry, true)? - gstreamer(geometry, false)?)));
     }
@@ -304,12 +323,170 @@ fn presentations(rounds: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn main() -> anyhow::Result<()> {
-    let rounds: u32 = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(2);
-    let has_gstreamer = Command::new("gst-launch-1.0").arg("--version").output().is_ok();
-    println!("CPU ms a canvas of 1920x1080; medians of {} runs\n", 2 * rounds);
-    for geometry in geometries() {
-        against_others(&geometry, rounds, has_gstreamer)?;
+/// Where one picture on all of a canvas tells what a ratio costs, and how near it is to swscale's picture.
+struct Ratio {
+    name: &'static str,
+    picture: (u32, u32),
+    /// What of it is shown, beginning on even samples: x, y, width, height.
+    part: [u32; 4],
+    output: (u32, u32),
+}
+
+fn ratios() -> Vec<Ratio> {
+    let ratio = |name, picture: (u32, u32), output| Ratio {
+        name,
+        picture,
+        part: [0, 0, picture.0, picture.1],
+        output,
+    };
+    vec![
+        ratio("1:1", (1280, 720), (1280, 720)),
+        ratio("2:1", (1920, 1080), (960, 540)),
+        ratio("4:1", (1920, 1080), (480, 270)),
+        ratio("4:1 across only", (1920, 1080), (480, 1080)),
+        ratio("3:1", (1920, 1080), (640, 360)),
+        ratio("3:2", (1920, 1080), (1280, 720)),
+        ratio("4:3", (1280, 720), (960, 540)),
+        ratio("8:3", (640, 360), (240, 134)),
+        ratio("7.5:1", (3840, 2160), (512, 288)),
+        ratio("1:1.5, growing", (640, 360), (960, 540)),
+        ratio("1:3, growing", (640, 360), (1920, 1080)),
+        ratio("odd sizes", (1279, 719), (854, 480)),
+        ratio("odd sizes, growing", (351, 287), (802, 602)),
+        ratio("D1 with samples of 12:11", (704, 576), (720, 540)),
+        ratio("narrower and taller", (1920, 1080), (606, 1080)),
+        Ratio {
+            name: "a part, shrunk",
+            picture: (1920, 1080),
+            part: [320, 180, 1282, 722],
+            output: (640, 360),
+        },
+        Ratio {
+            name: "a part, grown",
+            picture: (1920, 1080),
+            part: [960, 540, 480, 270],
+            output: (960, 540),
+        },
+    ]
+}
+
+impl Ratio {
+    fn layout(&self) -> anyhow::Result<Layout> {
+        let canvas = CanvasSize::new(self.output.0, self.output.1)?;
+        let [x, y, width, height] = self.part;
+        let crop = Some(Area::pixels(x, y, width, height)?);
+        Ok(Layout::grid(canvas, 1)?.with_presentations([Presentation {
+            fit: Fit::Stretch,
+            crop,
+            ..Presentation::default()
+        }]))
     }
-    presentations(rounds)
+
+    /// The filter that does the same, `area` where it shrinks and `bilinear` where it grows.
+    fn swscale(&self, flags: &str) -> String {
+        let ([x, y, width, height], (w, h)) = (self.part, self.output);
+        format!("crop={width}:{height}:{x}:{y}:exact=1,scale={w}:{h}:flags={flags}")
+    }
+
+    fn flags(&self) -> &'static str {
+        if self.part[2] > self.output.0 || self.part[3] > self.output.1 { "area" } else { "bilinear" }
+    }
+
+    /// CPU milliseconds a picture of swscale alone: with it, less without it.
+    fn theirs(&self, canvases: u32, flags: &str) -> anyhow::Result<f64> {
+        let (width, height) = self.picture;
+        let run = |filter: Option<String>| {
+            let source = format!(
+                "testsrc2=s={width}x{height}:r=25,noise=alls=8:allf=t,format=yuv420p,loop=loop=-1:size=8,setpts=N/25/TB"
+            );
+            let filters: Vec<String> = std::iter::once(source).chain(filter).collect();
+            let mut command = Command::new("ffmpeg");
+            command.args(["-v", "error", "-nostdin", "-filter_complex_threads", "1", "-filter_complex"]);
+            command.arg(filters.join(",")).args(["-frames:v", &canvases.to_string(), "-f", "null", "-"]);
+            cpu::of(&mut command)
+        };
+        let (with, without) = (run(Some(self.swscale(flags)))?, run(None)?);
+        Ok((with.as_secs_f64() - without.as_secs_f64()) * 1e3 / f64::from(canvases))
+    }
+
+    /// Peak signal-to-noise ratio of our canvas against swscale's, dB.
+    fn agreement(&self, folder: &Path, flags: &str) -> anyhow::Result<f64> {
+        let (width, height) = self.picture;
+        let (from, to) = (folder.join("from.yuv"), folder.join("to.yuv"));
+        let picture = Picture::moving(width, height, 0, 1);
+        write_raw(&from, [&picture])?;
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pixel_format", "yuv420p"]);
+        command.args(["-video_size", &format!("{width}x{height}"), "-i"]).arg(&from);
+        command.args(["-vf", &self.swscale(&format!("{flags}+accurate_rnd")), "-f", "rawvideo"]).arg(&to);
+        cpu::of(&mut command)?;
+        let mut compositor = Compositor::new(&self.layout()?);
+        compositor.compose(Instant::now(), &mut one_camera(vec![picture], PLAIN));
+        let canvas = compositor.canvas();
+        let planes: Vec<u8> = (0..3).flat_map(|plane| canvas.plane(plane)).copied().collect();
+        Ok(psnr(&planes, &std::fs::read(&to)?))
+    }
+}
+
+fn one_camera(pictures: Vec<Picture>, (matrix, range): (ColorMatrix, ColorRange)) -> Cameras {
+    vec![Box::new(Camera { pictures, share: 100, tick: 0, generation: 0, matrix, range })]
+}
+
+fn each_ratio(rounds: u32, has_others: bool) -> anyhow::Result<()> {
+    const CANVASES: u32 = 200;
+    let folder = std::env::temp_dir().join(format!("wallcast-ratios-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    println!("{:<26} {:>10} {:>10} {:>8} {:>8} {:>8}", "one picture", "from", "to", "ms", "swscale", "dB");
+    for ratio in ratios() {
+        let (width, height) = ratio.picture;
+        let layout = ratio.layout()?;
+        let pictures = (0..8).map(|n| Picture::moving(width, height, 0, n)).collect();
+        let mut cameras = one_camera(pictures, PLAIN);
+        let mut measured: Vec<Measured<'_>> = vec![Box::new(|| Ok(ours(&layout, CANVASES, &mut cameras)))];
+        let flags = ratio.flags();
+        if has_others {
+            measured.push(Box::new(|| ratio.theirs(CANVASES, flags)));
+        }
+        let times = medians(rounds, &mut measured)?;
+        let agreement = ratio.agreement(&folder, flags)?;
+        let ([_, _, w, h], (ow, oh)) = (ratio.part, ratio.output);
+        let theirs = times.get(1).map_or_else(String::new, |time| format!("{time:.3}"));
+        println!(
+            "{:<26} {:>10} {:>10} {:>8.3} {theirs:>8} {agreement:>8.1}",
+            ratio.name,
+            format!("{w}x{h}"),
+            format!("{ow}x{oh}"),
+            times[0]
+        );
+        anyhow::ensure!(agreement >= 45.0, "{}: found {agreement:.1} dB, expected 45 or more", ratio.name);
+    }
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let rounds: u32 = words.iter().find_map(|word| word.parse().ok()).unwrap_or(2);
+    let parts = ["layouts", "presentations", "ratios"];
+    let is_asked = |part: &str| {
+        words.iter().all(|word| !parts.contains(&word.as_str())) || words.iter().any(|word| word == part)
+    };
+    let others = Others {
+        ffmpeg: !words.iter().any(|word| word == "ours"),
+        gstreamer: !words.iter().any(|word| word == "ours")
+            && Command::new("gst-launch-1.0").arg("--version").output().is_ok(),
+    };
+    println!("CPU ms a canvas of 1920x1080; medians of {} runs\n", 2 * rounds);
+    if is_asked("layouts") {
+        for geometry in geometries() {
+            against_others(&geometry, rounds, others)?;
+        }
+    }
+    if is_asked("presentations") {
+        presentations(rounds)?;
+    }
+    if is_asked("ratios") {
+        each_ratio(rounds, others.ffmpeg)?;
+    }
+    Ok(())
 }

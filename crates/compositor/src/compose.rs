@@ -52,24 +52,43 @@ pub struct Compositor {
 impl Compositor {
     /// A canvas of the layout's background, with its tiles.
     pub fn new(layout: &Layout) -> Compositor {
-        let (placements, order) = (layout.placements(), layout.painting_order());
-        let tile = |(i, placement): (usize, &Placement)| {
-            let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
-            let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
-            Tile {
-                placement: placement.clone(),
-                beneath,
-                painted: Painted::Unknown,
-                scaling: None,
-                repainted: false,
-                panicked: false,
-                told: None,
-            }
-        };
-        let tiles = placements.iter().enumerate().map(tile).collect();
         let background = layout.background().samples();
-        let canvas = Canvas::filled(layout.canvas(), background);
-        Compositor { canvas, background, tiles, order, instructions: Instructions::detect() }
+        Compositor {
+            canvas: Canvas::filled(layout.canvas(), background),
+            background,
+            tiles: tiles(layout, Vec::new()),
+            order: layout.painting_order(),
+            instructions: Instructions::detect(),
+        }
+    }
+
+    /// Other tiles in other places, on the same memory where the canvas has the size it had. Nothing of what was shown
+    /// stays. A tile that stays in its place in the same presentation keeps what was worked out for its pictures.
+    pub fn rearrange(&mut self, layout: &Layout) {
+        self.background = layout.background().samples();
+        match self.canvas.size() == layout.canvas() {
+            true => self.canvas.clear(self.background),
+            false => self.canvas = Canvas::filled(layout.canvas(), self.background),
+        }
+        self.tiles = tiles(layout, std::mem::take(&mut self.tiles));
+        self.order = layout.painting_order();
+    }
+
+    /// The canvas, to be encoded elsewhere. It must come back by [`Compositor::return_canvas`] before anything is
+    /// composed.
+    pub(crate) fn lend_canvas(&mut self) -> Canvas {
+        self.canvas.take()
+    }
+
+    /// The canvas as it was lent.
+    pub(crate) fn return_canvas(&mut self, canvas: Canvas) {
+        self.canvas = canvas;
+    }
+
+    /// The canvas was lent and is lost: a new one, on which everything is painted at the next tick.
+    pub(crate) fn renew_canvas(&mut self) {
+        self.canvas = Canvas::filled(self.canvas.size(), self.background);
+        self.tiles.iter_mut().for_each(|tile| tile.painted = Painted::Unknown);
     }
 
     /// The canvas as it is.
@@ -113,6 +132,26 @@ impl Compositor {
         }
         composed
     }
+}
+
+/// Tiles of which nothing is known, with the scalers of those of `before` that stay where they are.
+fn tiles(layout: &Layout, mut before: Vec<Tile>) -> Vec<Tile> {
+    let (placements, order) = (layout.placements(), layout.painting_order());
+    let tile = |(i, placement): (usize, &Placement)| {
+        let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
+        let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
+        let stays = before.iter_mut().find(|tile| tile.placement == *placement && tile.scaling.is_some());
+        Tile {
+            placement: placement.clone(),
+            beneath,
+            painted: Painted::Unknown,
+            scaling: stays.and_then(|tile| tile.scaling.take()),
+            repainted: false,
+            panicked: false,
+            told: None,
+        }
+    };
+    placements.iter().enumerate().map(tile).collect()
 }
 
 /// What a tile is painted with.

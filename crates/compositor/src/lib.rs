@@ -1,7 +1,7 @@
 //! Pictures in, one H.264 stream out.
 //!
 //! A [`Wall`] ticks on a clock of its own ([`CanvasTime`]), asks each tile's [`TileSource`] what it shows, scales that
-//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::OpenH264`]) and hands the
+//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::Encode`]) and hands the
 //! [`AccessUnit`] to every [`Sink`] that is wanted. There is no network here, no camera and no viewer: the binary
 //! brings those.
 
@@ -19,6 +19,7 @@ mod overlay;
 mod picture;
 mod presentation;
 mod scale;
+mod stillness;
 mod tick;
 mod wall;
 mod window;
@@ -37,5 +38,8 @@ pub use overlay::{Caption, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
-pub use wall::{AccessUnit, RearrangeError, Sink, StartError, Wall, WallConfig, WallStats, WallView};
+pub use wall::{
+    AccessUnit, ChangeError, EncoderFailure, RearrangeError, Sink, Stall, StartError, Wall, WallConfig,
+    WallStats, WallView,
+};
 pub use window::Percentiles;

@@ -42,6 +42,8 @@ use crate::camera::{CameraConfig, Transport};
 use crate::record::Record;
 use crate::session::failure::Failure;
 use relay::Relay;
+#[cfg(test)]
+pub(crate) use relay::tests::PANICS;
 
 /// For looking up the camera's name and trying its addresses, each of which has five seconds.
 const CONNECT_BUDGET: Duration = Duration::from_secs(15);

@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
@@ -118,21 +119,14 @@ pub struct WallEntry {
     pub fps: FrameRate,
     /// The encoder's target.
     pub bitrate: Bitrate,
-    /// What encodes it. There is one, so nothing asks yet.
-    pub encoder: Encoder,
+    /// What encodes it. Whether it can be had on this machine is found out when the wall starts.
+    pub encoder: EncoderChoice,
     /// How long a tile holds its last frame.
     pub black_after: Duration,
     /// How far the tiles look back to show the same instant; none for the newest frame of each.
     pub align: Option<Duration>,
     /// The tiles' places on a canvas of `size`, and their cameras: each the name of a [`CameraEntry`].
     pub arrangement: Arrangement,
-}
-
-/// What turns a wall's pictures into H.264, as far as there is a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoder {
-    /// Cisco's encoder, linked in.
-    OpenH264,
 }
 
 /// Flags of a command line that go before the file's keys.
@@ -178,15 +172,6 @@ impl StateSetting {
                 let given = service.and_then(|directories| std::env::split_paths(directories).next());
                 StateSetting::At(given.as_deref().unwrap_or(directory).join(name))
             }
-        }
-    }
-}
-
-impl Encoder {
-    /// As configuration files have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Encoder::OpenH264 => "openh264",
         }
     }
 }

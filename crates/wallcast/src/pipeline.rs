@@ -231,6 +231,7 @@ fn start_wall(
         size: entry.size,
         fps: entry.fps,
         bitrate: entry.bitrate,
+        encoder: entry.encoder,
         layout: opening.scene().layout.clone(),
         idr_every: IDR_EVERY,
     };

@@ -172,10 +172,20 @@ fn sizes_rates_and_times_out_of_range_say_their_range() {
             )],
         );
     }
-    check_wall(
-        "encoder: x264",
-        &["3:20 walls.wall.encoder: found x264, expected openh264 (others come later)"],
-    );
+    let encoders = "auto, openh264, libx264, h264_vaapi, h264_nvenc, h264_qsv, h264_v4l2m2m or h264_rkmpp";
+    for (found, meant) in [
+        ("x264", Some("libx264")),
+        ("VAAPI", Some("h264_vaapi")),
+        ("h264_nvec", Some("h264_nvenc")),
+        ("OpenH264", Some("openh264")),
+        ("hevc", None),
+    ] {
+        let hint = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        check_wall(
+            &format!("encoder: {found}"),
+            &[&format!("3:20 walls.wall.encoder: found {found}, expected {encoders}{hint}")],
+        );
+    }
     check_wall("fit: zoom", &["3:16 walls.wall.fit: found zoom, expected contain, cover or stretch"]);
     for (key, found) in [("gap", "3"), ("gap", "-2"), ("border", "258"), ("border", "1%")] {
         check_wall(

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
-use wallcast::config::{self, Config, Encoder, Overrides, StateSetting};
+use wallcast::config::{self, Config, Overrides, StateSetting};
+use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{Area, CanvasSize, Fit, Layout, Presentation, Preset, Rotation, Spacing, TileRect};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
@@ -191,7 +192,7 @@ walls:
         (wall.size.width(), wall.size.height(), wall.fps.get(), wall.bitrate.bps()),
         (1080, 1920, 60, 2_500_000)
     );
-    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), Encoder::OpenH264));
+    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), EncoderChoice::OpenH264));
     assert_eq!(wall.arrangement.cameras(), ["2", "1", "2"]);
     assert!(wall.arrangement.layout().placements().iter().all(|placement| placement.fit() == Fit::Cover));
     assert_eq!(config.walls[1].arrangement.cameras(), ["1", "2"], "a wall without keys has every default");

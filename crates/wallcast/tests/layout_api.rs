@@ -543,7 +543,8 @@ fn cameras_take_turns_on_the_wall() {
         wallcast.wait_for_state(camera, "live", Duration::from_secs(20));
     }
     let started = Instant::now();
-    let tour = json!({ "layout": "grid", "tiles": ["cam4", { "tour": ["cam1", "cam2", "cam3"], "every": "2s" }] });
+    let tour =
+        json!({ "layout": "grid", "tiles": ["cam4", { "tour": ["cam1", "cam2", "cam3"], "every": "2s" }] });
     assert_eq!(put(&wallcast, &tour).status, 200);
     assert_eq!(get(&wallcast, LAYOUT)["placements"][1]["tour"], json!(["cam1", "cam2", "cam3"]));
     for (turn, expected) in ["cam4 cam1", "cam4 cam2", "cam4 cam3", "cam4 cam1"].into_iter().enumerate() {

@@ -6,11 +6,12 @@
 //! every IDR. An IDR gets four times the bits of other pictures (`iIdrBitrateRatio`): about 0.16 s of the bitrate at
 //! 25 fps.
 
-#[allow(unsafe_code, reason = "one call of OpenH264's C interface that the crate does not offer")]
-mod quiet;
+#[allow(unsafe_code, reason = "options of OpenH264's C interface that the crate does not offer")]
+mod options;
 
 use super::{Encode, EncodeError, Encoded, EncoderConfig, Level, OpenError};
 use crate::canvas::Canvas;
+use crate::geometry::Bitrate;
 use crate::tick::CanvasTime;
 use ::openh264::encoder::{
     self as api, BitRate, Complexity, FrameType, IntraFramePeriod, Profile, QpRange, RateControlMode,
@@ -26,6 +27,8 @@ const NAME: &str = "openh264";
 /// An encoder for one stream of canvases.
 pub struct OpenH264 {
     config: EncoderConfig,
+    /// Of the bitrate that it was opened with.
+    level: Level,
     encoder: api::Encoder,
 }
 
@@ -34,7 +37,7 @@ impl OpenH264 {
     pub fn new(config: EncoderConfig) -> Result<OpenH264, OpenError> {
         let open = || {
             let mut encoder = api::Encoder::with_api_config(OpenH264API::from_source(), settings(config))?;
-            quiet::silence(&mut encoder);
+            options::silence(&mut encoder);
             Ok::<_, ::openh264::Error>(encoder)
         };
         // OpenH264 looks at its settings only with the first picture. Show one to an encoder that is thrown away: the
@@ -42,7 +45,9 @@ impl OpenH264 {
         let tried =
             open().and_then(|mut encoder| encoder.encode(&Source(&Canvas::black(config.size))).map(drop));
         match tried.and_then(|()| open()) {
-            Ok(encoder) => Ok(OpenH264 { config, encoder }),
+            Ok(encoder) => {
+                Ok(OpenH264 { config, level: Level::of(config.size, config.fps, config.bitrate), encoder })
+            }
             Err(source) => Err(OpenError { encoder: NAME, config, source: source.into() }),
         }
     }
@@ -80,7 +85,7 @@ impl OpenH264 {
 
     /// The level that its stream declares.
     pub fn level(&self) -> Level {
-        Level::of(self.config.size, self.config.fps, self.config.bitrate)
+        self.level
     }
 }
 
@@ -92,6 +97,18 @@ impl Encode for OpenH264 {
         time: CanvasTime,
     ) -> Result<Option<Encoded>, EncodeError> {
         OpenH264::encode(self, canvas, force_idr, time)
+    }
+
+    fn set_bitrate(&mut self, bitrate: Bitrate) -> bool {
+        // A higher level would have to be in the SPS; a lower one may be there without being needed.
+        if Level::of(self.config.size, self.config.fps, bitrate) > self.level {
+            return false;
+        }
+        let done = options::set_bitrate(&mut self.encoder, self.config.bitrate, bitrate);
+        if done {
+            self.config.bitrate = bitrate;
+        }
+        done
     }
 
     fn name(&self) -> &'static str {

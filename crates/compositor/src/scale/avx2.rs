@@ -8,35 +8,46 @@
 //! 4 KiB, which is every second row: each block asks for rows some way ahead. That is worth a third of the time.
 
 use super::axis::Axis;
+use super::windows::{BLOCK, Windows};
 use super::{FRACTION_BITS, scalar};
 use crate::colour::Conversion;
 use std::arch::x86_64::*;
 
 /// How many rows ahead of its own a block of box sums asks for; 4 to 12 make no difference that can be measured.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
     assert!(std::arch::is_x86_feature_detected!("avx2"));
     assert!(!weights.is_empty() && rows.len() >= (weights.len() - 1) * stride + row.len());
-    if row.len() < 32 {
+    if row.len() < 64 {
         return scalar::weigh_rows(rows, stride, weights, row);
     }
     // SAFETY: AVX2 is there, and every row under a weight has as many samples as `row`.
     unsafe { weigh_rows_avx2(rows, stride, weights, row) };
 }
 
-pub(super) fn filter_row(row: &[i16], taps: &Axis, output: &mut [u8]) {
+/// `windows` are those of `taps`.
+pub(super) fn filter_row(row: &[i16], taps: &Axis, windows: Option<&Windows>, output: &mut [u8]) {
     assert!(std::arch::is_x86_feature_detected!("avx2"));
-    assert!(taps.firsts().len() >= output.len() && taps.weights().len() >= output.len() * taps.taps());
-    assert!(row.len() >= taps.reach());
-    // SAFETY: AVX2 is there, every output sample has a first tap and its weights, and `row` reaches the last tap.
-    unsafe {
-        match taps.taps() {
-            _ if output.len() < 8 => scalar::filter_row(row, taps, output),
-            4 => filter_row_4(row, taps, output),
-            many if many.is_multiple_of(8) => filter_row_8s(row, taps, output),
-            _ => scalar::filter_row(row, taps, output),
+    match windows {
+        Some(windows) => {
+            assert!(row.len() >= windows.reach());
+            // SAFETY: AVX2 is there, and `row` reaches the end of every window.
+            unsafe {
+                match windows.taps() {
+                    2 => filter_windows::<2>(row, windows, output),
+                    _ => filter_windows::<4>(row, windows, output),
+                }
+            }
         }
+        None if output.len() >= 8 && taps.taps().is_multiple_of(8) => {
+            assert!(taps.firsts().len() >= output.len());
+            assert!(taps.weights().len() >= output.len() * taps.taps());
+            assert!(row.len() >= taps.reach());
+            // SAFETY: AVX2 is there, every output sample has a first tap and its weights, and `row` reaches the last tap.
+            unsafe { filter_row_8s(row, taps, output) }
+        }
+        None => scalar::filter_row(row, taps, output),
     }
 }
 
@@ -81,33 +92,67 @@ fn blocks(length: usize, width: usize) -> impl Iterator<Item = usize> {
 
 /// Asks for the cache line at `at`, which may be any address at all: it is a hint and reads nothing.
 #[inline]
-fn prefetch(at: *const u8) {
+pub(super) fn prefetch(at: *const u8) {
     // SAFETY: every x86-64 has SSE, and the instruction does not fault.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
 /// # Safety
-/// AVX2; `rows` holds `row.len()` samples at `k * stride` for every `k` below `weights.len()`.
+/// AVX2; `rows` holds `row.len()` samples, 64 at least, at `k * stride` for every `k` below `weights.len()`.
 #[target_feature(enable = "avx2")]
 unsafe fn weigh_rows_avx2(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
-    for x in blocks(row.len(), 32) {
-        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    // SAFETY: the caller's; each arm is given as many weights as it asks for.
+    unsafe {
+        match weights.len() {
+            1 => weigh_so_many_rows::<1>(rows, stride, weights, row),
+            2 => weigh_so_many_rows::<2>(rows, stride, weights, row),
+            3 => weigh_so_many_rows::<3>(rows, stride, weights, row),
+            4 => weigh_so_many_rows::<4>(rows, stride, weights, row),
+            _ => weigh_so_many_rows::<0>(rows, stride, weights, row),
+        }
+    }
+}
+
+/// `ROWS` of them, or as many as there are weights where it is 0: a number that the compiler knows is a loop less.
+///
+/// # Safety
+/// That of [`weigh_rows_avx2`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn weigh_so_many_rows<const ROWS: usize>(
+    rows: &[u8],
+    stride: usize,
+    weights: &[u16],
+    row: &mut [i16],
+) {
+    let count = if ROWS == 0 { weights.len() } else { ROWS };
+    let weights = &weights[..count];
+    let low_bytes = _mm256_set1_epi16(0x00ff);
+    for x in blocks(row.len(), 64) {
+        let mut evens = [_mm256_setzero_si256(); 2];
+        let mut odds = [_mm256_setzero_si256(); 2];
         for (k, &weight) in weights.iter().enumerate() {
             let weight = _mm256_set1_epi16(weight as i16);
-            // SAFETY: 32 samples from `x` on are within the row, `x + 32` being at most `row.len()`.
-            let (a, b) = unsafe {
-                let at = rows.as_ptr().add(k * stride + x);
-                prefetch(at.wrapping_add(weights.len() * stride));
-                (_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.add(16).cast()))
-            };
-            low = _mm256_add_epi16(low, _mm256_mullo_epi16(_mm256_cvtepu8_epi16(a), weight));
-            high = _mm256_add_epi16(high, _mm256_mullo_epi16(_mm256_cvtepu8_epi16(b), weight));
+            let at = rows.as_ptr().wrapping_add(k * stride + x);
+            prefetch(at.wrapping_add((count + AHEAD) * stride));
+            for (half, (even, odd)) in evens.iter_mut().zip(&mut odds).enumerate() {
+                // SAFETY: 64 samples from `x` on are within the row, `x + 64` being at most `row.len()`.
+                let samples = unsafe { _mm256_loadu_si256(at.add(32 * half).cast()) };
+                *even =
+                    _mm256_add_epi16(*even, _mm256_mullo_epi16(_mm256_and_si256(samples, low_bytes), weight));
+                *odd = _mm256_add_epi16(*odd, _mm256_mullo_epi16(_mm256_srli_epi16::<8>(samples), weight));
+            }
         }
-        // SAFETY: `x + 32` is at most `row.len()`.
-        unsafe {
-            let at = row.as_mut_ptr().add(x);
-            _mm256_storeu_si256(at.cast(), _mm256_srli_epi16(low, 1));
-            _mm256_storeu_si256(at.add(16).cast(), _mm256_srli_epi16(high, 1));
+        for (half, (even, odd)) in evens.into_iter().zip(odds).enumerate() {
+            let (even, odd) = (_mm256_srli_epi16::<1>(even), _mm256_srli_epi16::<1>(odd));
+            // Unpacking works within halves: put the quarters back in order.
+            let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+            // SAFETY: `x + 64` is at most `row.len()`.
+            unsafe {
+                let at = row.as_mut_ptr().add(x + 32 * half);
+                _mm256_storeu_si256(at.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
+                _mm256_storeu_si256(at.add(16).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+            }
         }
     }
 }
@@ -128,25 +173,35 @@ unsafe fn store_rounded(sums: __m256i, at: *mut u8) {
 }
 
 /// # Safety
-/// AVX2; `taps` has 4 taps and covers `output`; `row` reaches the last tap.
+/// AVX2; `windows` has `TAPS` taps, 2 or 4; `row` reaches the end of each.
 #[target_feature(enable = "avx2")]
-unsafe fn filter_row_4(row: &[i16], taps: &Axis, output: &mut [u8]) {
-    for x in blocks(output.len(), 8) {
-        let firsts = &taps.firsts()[x..x + 8];
-        // SAFETY: each first tap has 4 samples of `row` from it on.
-        let four = |i: usize| unsafe { row.as_ptr().add(firsts[i] as usize).cast::<i64>().read_unaligned() };
-        // Samples 0, 1 | 4, 5 and 2, 3 | 6, 7, so that the horizontal sum comes out in order.
-        let a = _mm256_set_epi64x(four(5), four(4), four(1), four(0));
-        let b = _mm256_set_epi64x(four(7), four(6), four(3), four(2));
-        // SAFETY: there are 4 weights for each of the 8 samples from `x` on.
-        let (w0, w1) = unsafe {
-            let at = taps.weights().as_ptr().add(x * 4);
-            (_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(16).cast()))
+unsafe fn filter_windows<const TAPS: usize>(row: &[i16], windows: &Windows, output: &mut [u8]) {
+    let block = |block: usize| {
+        let each = TAPS * block..TAPS * (block + 1);
+        let (firsts, picks, weights) =
+            (&windows.firsts()[each.clone()], &windows.picks()[each.clone()], &windows.weights()[each]);
+        // A pair of lanes makes 8 products: 4 output samples of 4 taps, or 8 of 2.
+        // SAFETY: there are `TAPS` windows in a block, and 8 samples of `row` in each.
+        let products = |pair: usize| unsafe {
+            let window = |i: usize| row.as_ptr().add(firsts[i] as usize).cast::<__m128i>();
+            let samples = _mm256_loadu2_m128i(window(2 * pair + 1), window(2 * pair));
+            let picked =
+                _mm256_shuffle_epi8(samples, _mm256_loadu_si256(picks.as_ptr().add(2 * pair).cast()));
+            _mm256_madd_epi16(picked, _mm256_loadu_si256(weights.as_ptr().add(2 * pair).cast()))
         };
-        let a = _mm256_madd_epi16(a, _mm256_permute2x128_si256::<0x20>(w0, w1));
-        let b = _mm256_madd_epi16(b, _mm256_permute2x128_si256::<0x31>(w0, w1));
-        // SAFETY: `x + 8` is at most `output.len()`.
-        unsafe { store_rounded(_mm256_hadd_epi32(a, b), output.as_mut_ptr().add(x)) };
+        if TAPS == 2 { products(0) } else { _mm256_hadd_epi32(products(0), products(1)) }
+    };
+    let (whole, rest) = output.as_chunks_mut::<BLOCK>();
+    let last = whole.len();
+    for (i, samples) in whole.iter_mut().enumerate() {
+        // SAFETY: eight samples.
+        unsafe { store_rounded(block(i), samples.as_mut_ptr()) };
+    }
+    if !rest.is_empty() {
+        let mut samples = [0; BLOCK];
+        // SAFETY: eight samples.
+        unsafe { store_rounded(block(last), samples.as_mut_ptr()) };
+        rest.copy_from_slice(&samples[..rest.len()]);
     }
 }
 

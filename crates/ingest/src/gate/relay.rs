@@ -13,10 +13,12 @@ mod stream;
 
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until, timeout};
@@ -118,8 +120,17 @@ impl Relay {
         }
     }
 
-    /// Waits for `retina`, and then relays until both sides are through.
+    /// Waits for `retina`, and then relays until both sides are through. A panic is counted and told here, while the
+    /// sockets are still open: `retina` notices nothing before.
     pub(super) async fn run(mut self, listener: TcpListener) {
+        if AssertUnwindSafe(self.relay(listener)).catch_unwind().await.is_err() {
+            self.record.count_panic();
+            tracing::error!(camera = %self.camera_name, "panic in the connection to the camera");
+            let _ = self.told.failure.set(Failure::Internal);
+        }
+    }
+
+    async fn relay(&mut self, listener: TcpListener) {
         let stop = self.stop.clone();
         let greeted = tokio::select! {
             () = stop.cancelled() => return,
@@ -141,6 +152,8 @@ impl Relay {
     }
 
     async fn step(&mut self, timer: std::pin::Pin<&mut Sleep>) -> Result<(), Ended> {
+        #[cfg(test)]
+        assert!(self.camera_name != tests::PANICS, "on purpose");
         while let Some(action) = self.dialogue.poll_action() {
             self.perform(action).await?;
         }
@@ -456,8 +469,11 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The relay of a camera of this name panics.
+    pub(crate) const PANICS: &str = "panics in the relay";
 
     #[test]
     fn a_redirect_reaches_what_the_camera_could_reach_by_itself_and_not_this_machine() {

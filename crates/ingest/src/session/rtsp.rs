@@ -63,11 +63,7 @@ impl Source for RtspSource {
     async fn run_once(&mut self, session: u64) -> Failure {
         self.end_relay(STALE_TEARDOWN_TIMEOUT).await;
         let failure = match self.open().await {
-            Ok((gate, demuxed, video)) => match self.deliver(&gate, demuxed, video, session).await {
-                // Or it was our own end that broke.
-                Failure::Broken if self.end_relay(STALE_TEARDOWN_TIMEOUT).await => Failure::Internal,
-                failure => failure,
-            },
+            Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
         };
         if failure.is_changeover() {
@@ -90,19 +86,12 @@ impl RtspSource {
         self.end_relay(TEARDOWN_TIMEOUT).await;
     }
 
-    /// Returns whether it panicked, which is counted.
-    async fn end_relay(&mut self, limit: Duration) -> bool {
-        let Some(relay) = &mut self.relay else { return false };
-        let ended = timeout(limit, &mut *relay).await;
-        let has_panicked = matches!(&ended, Ok(Err(error)) if error.is_panic());
-        if has_panicked {
-            self.record.count_panic();
-            tracing::error!(camera = %self.config.name, "panic in the connection to the camera");
-        } else if ended.is_err() {
+    async fn end_relay(&mut self, limit: Duration) {
+        let Some(relay) = &mut self.relay else { return };
+        if timeout(limit, &mut *relay).await.is_err() {
             relay.abort();
         }
         self.relay = None;
-        has_panicked
     }
 
     /// Everything up to PLAY.
@@ -305,3 +294,6 @@ fn handle_reports(packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Presentation, Preset, Spacing};
 
 use super::cameras::Cameras;
 use super::fields::{Field, Fields, Findings};
-use super::problem::shown;
+use super::problem::{nearest, one_of, shown};
 use super::tiles::{self, Places};
-use super::{Encoder, WallEntry, scalars, written};
+use super::{WallEntry, scalars, written};
 use crate::arrangement::{Arrangement, Tile};
 
 const KEYS: [&str; 12] = [
@@ -93,7 +94,7 @@ pub(super) fn default(
         size,
         fps: FrameRate::DEFAULT,
         bitrate: Bitrate::DEFAULT,
-        encoder: Encoder::OpenH264,
+        encoder: EncoderChoice::default(),
         black_after: BLACK_AFTER,
         align: None,
         arrangement: Arrangement::new(written, layout, spacing, tiles),
@@ -116,11 +117,8 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
     let size = or_default(fields.get("size"), CanvasSize::FULL_HD, |field| self::size(field, findings));
     let fps = or_default(fields.get("fps"), FrameRate::DEFAULT, |field| fps(field, findings));
     let bitrate = or_default(fields.get("bitrate"), Bitrate::DEFAULT, |field| bitrate(field, findings));
-    let encoder = or_default(fields.get("encoder"), Encoder::OpenH264, |field| {
-        findings.parsed(field, "openh264 (others come later)", |text| {
-            (text == "openh264").then_some(Encoder::OpenH264)
-        })
-    });
+    let encoder =
+        or_default(fields.get("encoder"), EncoderChoice::default(), |field| encoder(field, findings));
     let black_after =
         or_default(fields.get("black_after"), BLACK_AFTER, |field| black_after(field, findings));
     let align = fields.get("align").map_or(Some(None), |field| align(&field, findings).map(Some));
@@ -176,6 +174,24 @@ fn bitrate(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Bitrate> {
         return None;
     };
     Bitrate::new(bps).map_err(|error| findings.refused_text(field, &text, &error)).ok()
+}
+
+/// Whether the machine has it is not asked here: a file is checked on machines that do not run it, too.
+fn encoder(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<EncoderChoice> {
+    let names = EncoderChoice::ALL.map(EncoderChoice::as_str);
+    let text = findings.text(field, &one_of(&names))?;
+    let choice = text.value.parse().ok();
+    if choice.is_none() {
+        // FFmpeg's prefix and its `lib` are what people leave out, and x264 is nearer to no name than to another.
+        let near = ["", "h264_", "lib"].map(|prefix| format!("{prefix}{}", text.value.to_lowercase()));
+        let near = names.into_iter().find(|name| near.iter().any(|near| near == name));
+        let expected = match near.or_else(|| nearest(&text.value, &names)) {
+            Some(near) => format!("{}; did you mean {near}?", one_of(&names)),
+            None => one_of(&names),
+        };
+        findings.problem(field, text.shown, expected);
+    }
+    choice
 }
 
 fn black_after(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {

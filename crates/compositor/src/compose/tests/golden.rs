@@ -92,7 +92,7 @@ fn case_of(
 fn check(cases: Vec<Case>) {
     let mut wrong = Vec::new();
     for Case { name, layout, mut sources, expected } in cases {
-        for instructions in [Instructions::Scalar, Instructions::detect()] {
+        for instructions in Instructions::available() {
             let mut compositor = Compositor { instructions, ..Compositor::new(&layout) };
             let composed = compositor.compose(Instant::now(), &mut sources);
             assert_eq!((composed.refused, composed.panics), (0, 0), "{name}");

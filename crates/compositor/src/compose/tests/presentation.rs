@@ -89,7 +89,7 @@ fn a_turned_picture_is_the_upright_one_turned_sample_by_sample() {
         let (tw, th) = (2 + 2 * random.below(60), 2 + 2 * random.below(60));
         let is_quarter = presentation.rotation.degrees() % 180 == 90;
         let (uw, uh) = if is_quarter { (th, tw) } else { (tw, th) };
-        let instructions = random.pick(&[Instructions::Scalar, Instructions::detect()]);
+        let instructions = random.pick(&Instructions::available());
         let turned = paint(picture.view(1), &presentation, [4, 2, tw, th], instructions);
         let expected = paint(picture.view(1), &upright, [4, 2, uw, uh], instructions);
         for plane in 0..3 {
@@ -142,7 +142,7 @@ fn nothing_that_a_mask_hides_changes_a_single_sample_of_the_canvas() {
             [2 * random.below(10), 2 * random.below(10), 2 + 2 * random.below(69), 2 + 2 * random.below(53)];
         let matrix = random.pick(&[ColorMatrix::Bt601, ColorMatrix::Bt709]);
         let range = random.pick(&[ColorRange::Limited, ColorRange::Full]);
-        let instructions = random.pick(&[Instructions::Scalar, Instructions::detect()]);
+        let instructions = random.pick(&Instructions::available());
         let paint = |picture: &Picture, presentation: &Presentation| {
             let view = PictureView { matrix, range, ..picture.view(1) };
             checksum(&paint(view, presentation, tile, instructions).canvas)
