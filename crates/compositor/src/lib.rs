@@ -13,6 +13,7 @@ mod fit;
 mod geometry;
 mod key_frames;
 mod layout;
+mod locate;
 mod mask;
 mod overlay;
 mod picture;
@@ -32,6 +33,7 @@ pub use layout::{
     Cells, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing,
     SpacingError, TileRect, UnknownPreset,
 };
+pub use locate::{Located, Region};
 pub use overlay::{Caption, LabelText, Overlay, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};

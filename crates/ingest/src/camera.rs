@@ -246,6 +246,12 @@ impl CameraView {
         self.record.status(now, black_after)
     }
 
+    /// Width, height, and width to height of a sample, of the newest picture there is, shown or not. Changes nothing.
+    #[must_use]
+    pub fn picture_shape(&self) -> Option<(u32, u32, (u32, u32))> {
+        self.record.picture_shape()
+    }
+
     /// Figures; the state is that of a tile which turns black after 10 s, the default of walls.
     #[must_use]
     pub fn stats(&self, now: Instant) -> CameraStats {

@@ -193,6 +193,12 @@ impl CameraRecord {
         self.inner.lock().facts.status(now, black_after)
     }
 
+    /// Width, height and width to height of a sample of the newest picture. Changes nothing.
+    pub(crate) fn picture_shape(&self) -> Option<(u32, u32, (u32, u32))> {
+        let inner = self.inner.lock();
+        inner.cache.peek().map(|frame| (frame.width(), frame.height(), frame.sample_aspect_ratio()))
+    }
+
     pub(crate) fn stats(&self, now: Instant, black_after: Duration) -> CameraStats {
         let inner = self.inner.lock();
         let TileStatus { state, reason, since, age } = inner.facts.status(now, black_after);

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::{Timestamp, tz::TimeZone};
+use parking_lot::RwLock;
 use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
     TileState, WallView,
@@ -60,6 +61,14 @@ impl CameraTile {
         };
         Self { name, pictures, black_after, size, zone: TimeZone::system(), _on_wall }
     }
+
+    /// Its number in the alignment's figures.
+    pub fn place(&self) -> Option<usize> {
+        match &self.pictures {
+            Pictures::Newest(_) => None,
+            Pictures::InStep(tile) => Some(tile.place()),
+        }
+    }
 }
 
 impl TileSource for CameraTile {
@@ -109,20 +118,20 @@ fn utc_offset_s(zone: &TimeZone, at: SystemTime) -> i32 {
     Timestamp::try_from(at).map_or(0, |at| zone.to_offset(at).seconds())
 }
 
-/// The cameras of one wall, each with the size it is shown in.
+/// The cameras that one wall shows, each with the size it is shown in. Clones tell of the same wall.
 #[derive(Clone, Default)]
-pub struct Watched(Arc<[(CameraView, TileSize)]>);
+pub struct Watched(Arc<RwLock<Vec<(CameraView, TileSize)>>>);
 
 impl Watched {
-    /// In any order.
-    pub fn new(cameras: impl IntoIterator<Item = (CameraView, TileSize)>) -> Self {
-        Self(cameras.into_iter().collect())
+    /// Now it shows these, in any order.
+    pub fn set(&self, cameras: impl IntoIterator<Item = (CameraView, TileSize)>) {
+        *self.0.write() = cameras.into_iter().collect();
     }
 
     /// Somebody is about to watch the wall: by the time the viewer is connected, its pictures are there.
     pub fn wake(&self) {
         let now = Instant::now();
-        self.0.iter().for_each(|(camera, size)| camera.wake(now, *size));
+        self.0.read().iter().for_each(|(camera, size)| camera.wake(now, *size));
     }
 }
 

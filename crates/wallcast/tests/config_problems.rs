@@ -58,7 +58,7 @@ walls:
     tiles: [left, gate]
 ",
         &[
-            "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, cameras, walls; did you mean listen?",
+            "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, state, cameras, walls; did you mean listen?",
             "3:9 cameras.left: found the scheme http, expected rtsp or rtsps (others come later)",
             "4:3 cameras.left: found left a second time (first on line 3), expected each key once",
             "5:41 cameras.yard.transport: found sctp, expected tcp or udp",
@@ -467,7 +467,7 @@ walls:
             "10:32 walls.wall.tiles[5].mask[0]: found a width of 1 pixels, expected at least 2 pixels, or fractions such as 0.5 or 50%",
             "10:69 walls.wall.tiles[5].mask[1]: found a width of 0, expected more",
             "11:31 walls.wall.tiles[6].mask: found pixels, expected fractions such as 0.25 or 25%: the camera's substream has pictures of another size",
-            "12:25 walls.wall.tiles[7].zoom: found the unknown key zoom, expected one of camera, fit, crop, rotate, mirror, mask, overlay, label",
+            "12:25 walls.wall.tiles[7].zoom: found the unknown key zoom, expected one of camera, tour, every, fit, crop, rotate, mirror, mask, overlay, label",
             "15:65 walls.lobby.layout[0].z: found high, expected a whole number; the larger one is painted over the smaller",
             "15:79 walls.lobby.layout[0].rotate: found 91, expected 0, 90, 180 or 270 (degrees, clockwise)",
         ],

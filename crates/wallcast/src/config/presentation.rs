@@ -10,16 +10,16 @@ use super::walls::or_default;
 
 pub(super) const KEYS: [&str; 7] = ["fit", "crop", "rotate", "mirror", "mask", "overlay", "label"];
 
-/// The seven keys of a tile; `plain` is what those have that are not there.
+/// The seven keys of a tile; `plain` is what those have that are not there. `shown` are the tile's cameras.
 pub(super) fn read(
     fields: &Fields<'_>,
     plain: &Presentation,
-    camera: Option<&str>,
+    shown: &[String],
     cameras: &Cameras,
     findings: &mut Findings<'_>,
 ) -> Option<Presentation> {
     let has_substream =
-        cameras.good.iter().any(|entry| Some(entry.name.as_str()) == camera && entry.substream.is_some());
+        cameras.good.iter().any(|entry| shown.contains(&entry.name) && entry.substream.is_some());
     let fit = or_default(fields.get("fit"), plain.fit, |field| fit(field, findings));
     let crop = fields.get("crop").map_or(Some(None), |field| area(&field, has_substream, findings).map(Some));
     let rotation = or_default(fields.get("rotate"), plain.rotation, |field| {
@@ -34,8 +34,14 @@ pub(super) fn read(
     let overlay = or_default(fields.get("overlay"), plain.overlay.clone(), |field| {
         overlay(field, &plain.overlay, findings)
     });
-    let text = fields.get("label").map_or(Some(None), |field| label(&field, findings).map(Some));
-    let text = text?.zip(camera).map(|(text, camera)| LabelText { camera: camera.to_owned(), text });
+    let text = fields.get("label").map_or(Some(None), |field| {
+        if shown.len() > 1 {
+            findings.problem(&field, "a `label` next to `tour`", "none: each camera has its own name");
+            return None;
+        }
+        label(&field, findings).map(Some)
+    });
+    let text = text?.zip(shown.first().cloned()).map(|(text, camera)| LabelText { camera, text });
     Some(Presentation {
         fit: fit?,
         crop: crop?,

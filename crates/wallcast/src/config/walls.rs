@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use wallcast_compositor::encoder::EncoderChoice;
-use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset, Spacing};
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Presentation, Preset, Spacing};
 
 use super::cameras::Cameras;
 use super::fields::{Field, Fields, Findings};
 use super::problem::{nearest, one_of, shown};
 use super::tiles::{self, Places};
-use super::{WallEntry, scalars};
+use super::{WallEntry, scalars, written};
+use crate::arrangement::{Arrangement, Tile};
 
 const KEYS: [&str; 13] = [
     "size",
@@ -26,6 +28,9 @@ const KEYS: [&str; 13] = [
     "gap",
     "border",
 ];
+/// The keys above that do not say how a wall is arranged. The others are the API's, too: whoever adds one to [`KEYS`]
+/// has it there as well.
+const OF_THE_PICTURE: [&str; 6] = ["size", "fps", "bitrate", "encoder", "black_after", "align"];
 const EXAMPLE: &str = "wall: { layout: grid }";
 /// The wall that exists when the configuration names none.
 const DEFAULT_NAME: &str = "wall";
@@ -76,9 +81,15 @@ pub(super) fn default(
         );
     }
     let size = CanvasSize::FULL_HD;
-    let tiles: Vec<String> = cameras.names.iter().map(|(name, _)| name.clone()).collect();
+    let plain = Presentation { fit, ..Presentation::default() };
+    let tiles: Vec<Tile> =
+        cameras.names.iter().map(|(name, _)| Tile::new(name.clone(), plain.clone())).collect();
     let (spacing, places) = (Spacing::default(), Places { tiles: field, spacing: Some(field) });
     let layout = tiles::arrange(preset, size, tiles.len(), spacing, &places, findings)?.with_fit(fit);
+    let mut written = Map::from_iter([("layout".to_owned(), Value::from(preset.to_string()))]);
+    if fit != Fit::default() {
+        written.insert("fit".to_owned(), Value::from(fit.as_str()));
+    }
     Some(WallEntry {
         name: DEFAULT_NAME.to_owned(),
         size,
@@ -87,9 +98,13 @@ pub(super) fn default(
         encoder: EncoderChoice::default(),
         black_after: BLACK_AFTER,
         align: None,
-        layout,
-        tiles,
+        arrangement: Arrangement::new(written, layout, spacing, tiles),
     })
+}
+
+/// The keys that say how a wall is arranged.
+pub(super) fn arrangement_keys() -> Vec<&'static str> {
+    KEYS.into_iter().filter(|key| !OF_THE_PICTURE.contains(key)).collect()
 }
 
 fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Findings<'_>) -> Option<WallEntry> {
@@ -108,8 +123,8 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
     let black_after =
         or_default(fields.get("black_after"), BLACK_AFTER, |field| black_after(field, findings));
     let align = fields.get("align").map_or(Some(None), |field| align(&field, findings).map(Some));
-    let arranged = tiles::read(field, &fields, size, cameras, findings);
-    let (layout, tiles) = arranged?;
+    let arrangement = tiles::read(field, &fields, size, cameras, findings);
+    let written = arrangement.is_some().then(|| written::arrangement(&fields, &OF_THE_PICTURE, findings));
     Some(WallEntry {
         name: name.to_owned(),
         size: size?,
@@ -118,8 +133,7 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
         encoder: encoder?,
         black_after: black_after?,
         align: align?,
-        layout,
-        tiles,
+        arrangement: arrangement?.with_written(written?),
     })
 }
 

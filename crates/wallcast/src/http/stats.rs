@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::http::Shared;
 use crate::pipeline::{Running, WallOutput};
 use crate::process::ProcessStats;
+use crate::stage::ShownTile;
 
 /// The whole answer.
 #[derive(Serialize)]
@@ -241,15 +242,17 @@ fn size((width, height): (u32, u32)) -> String {
 fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
     let stats = wall.view.stats(now);
     let alignment = wall.alignment.as_ref().map(|alignment| alignment.stats(now));
-    let layout = wall.view.layout();
-    let tiles = layout
+    let shown = wall.stage.shown();
+    let tiles = shown
+        .scene
+        .layout
         .placements()
         .iter()
-        .zip(&wall.tiles)
-        .enumerate()
-        .map(|(place, (placement, camera))| {
+        .zip(&shown.tiles)
+        .map(|(placement, ShownTile { camera, place })| {
             let tile = camera.status(now, wall.black_after);
-            let in_step = alignment.as_ref().and_then(|alignment| alignment.tiles.get(place));
+            let in_step =
+                alignment.as_ref().zip(*place).and_then(|(alignment, place)| alignment.tiles.get(place));
             Tile {
                 camera: camera.name().to_owned(),
                 x: placement.x(),
