@@ -3,6 +3,7 @@
 mod golden;
 mod png;
 mod presentation;
+mod swscale;
 
 use super::*;
 use crate::colour::{ColorMatrix, ColorRange};
