@@ -9,11 +9,18 @@
 
 #![allow(clippy::print_stdout, reason = "its table is its purpose")]
 
-use std::path::Path;
+#[path = "compose/others.rs"]
+mod others;
+#[path = "compose/plot.rs"]
+mod plot;
+#[path = "compose/ratios.rs"]
+mod ratios;
+
+use self::others::{agreement, ffmpeg, gstreamer};
 use std::process::Command;
 use std::time::Instant;
 use wallcast_benches::cpu::{self, median};
-use wallcast_benches::pictures::{Picture, psnr, write_raw};
+use wallcast_benches::pictures::Picture;
 use wallcast_compositor::{
     Area, CanvasSize, Cells, ColorMatrix, ColorRange, Compositor, Fit, Layout, PictureView, Presentation,
     Preset, Rotation, Shown, Spacing, TileSource,
@@ -140,95 +147,6 @@ fn copy(bytes: usize, from: &[Vec<u8>], to: &mut [Vec<u8>], canvases: u32) -> f6
     (cpu::ours() - before).as_secs_f64() * 1e3 / f64::from(canvases)
 }
 
-fn xstack(geometry: &Geometry, flags: &str) -> String {
-    let targets = || geometry.targets.iter().enumerate();
-    let scales: Vec<String> =
-        targets().map(|(i, [_, _, w, h])| format!("[{i}]scale={w}:{h}:flags={flags}[t{i}]")).collect();
-    let inputs: String = targets().map(|(i, _)| format!("[t{i}]")).collect();
-    let places: Vec<String> = targets().map(|(_, [x, y, _, _])| format!("{x}_{y}")).collect();
-    let count = geometry.targets.len();
-    // It fills every canvas anew, which is for nothing where pictures cover all of it.
-    let fill = if geometry.covers_all() { "" } else { ":fill=black" };
-    format!("{};{inputs}xstack=inputs={count}{fill}:layout={}", scales.join(";"), places.join("|"))
-}
-
-/// ffmpeg with a few pictures of noise for each camera that its `loop` filter hands out again and again without a copy. On
-/// one filter thread: with more it takes the same CPU or more.
-fn ffmpeg(geometry: &Geometry, flags: Option<&str>) -> anyhow::Result<f64> {
-    let Geometry { pictures: (width, height), turns, canvases, .. } = geometry;
-    let source = format!(
-        "testsrc2=s={width}x{height}:r=25,noise=alls=8:allf=t,format=yuv420p,loop=loop=-1:size={turns},setpts=N/25/TB"
-    );
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-nostdin"]);
-    for _ in &geometry.targets {
-        command.args(["-f", "lavfi", "-i", &source]);
-    }
-    let frames = canvases.to_string();
-    if let Some(flags) = flags {
-        let graph = xstack(geometry, flags);
-        command.args(["-filter_complex_threads", "1", "-filter_complex", &graph]);
-        command.args(["-frames:v", &frames, "-f", "null", "-"]);
-    } else {
-        for i in 0..geometry.targets.len() {
-            command.args(["-map", &i.to_string(), "-frames:v", &frames, "-f", "null", "-"]);
-        }
-    }
-    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
-}
-
-/// GStreamer with one noisy picture a camera that `imagefreeze` hands out again and again without a copy; in the canvas's
-/// colours, so that nothing is converted.
-fn gstreamer(geometry: &Geometry, composes: bool) -> anyhow::Result<f64> {
-    let Geometry { pictures: (width, height), canvases, targets, .. } = geometry;
-    const FORMAT: &str = "video/x-raw,format=I420,colorimetry=bt709,chroma-site=mpeg2,framerate=25/1";
-    let mut line = String::new();
-    if composes {
-        line += "compositor name=c background=black max-threads=1";
-        for (i, [x, y, w, h]) in targets.iter().enumerate() {
-            line +=
-                &format!(" sink_{i}::xpos={x} sink_{i}::ypos={y} sink_{i}::width={w} sink_{i}::height={h}");
-        }
-        line += &format!(" ! {FORMAT},width=1920,height=1080 ! fakesink sync=false");
-    }
-    for i in 0..targets.len() {
-        let sink = if composes { format!("c.sink_{i}") } else { "fakesink sync=false".into() };
-        line += &format!(
-            " videotestsrc pattern=snow num-buffers=1 ! {FORMAT},width={width},height={height} \
-             ! imagefreeze num-buffers={canvases} ! {sink}"
-        );
-    }
-    let mut command = Command::new("gst-launch-1.0");
-    command.arg("-q").args(line.split_ascii_whitespace());
-    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
-}
-
-/// Our canvas against swscale's, at the same geometry, as the `area` flag makes it.
-fn agreement(geometry: &Geometry) -> anyhow::Result<f64> {
-    let (width, height) = geometry.pictures;
-    let folder = std::env::temp_dir().join(format!("wallcast-compose-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let size = format!("{width}x{height}");
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-nostdin", "-y"]);
-    for camera in 0..geometry.targets.len() as u32 {
-        let path = folder.join(format!("{camera}.yuv"));
-        write_raw(&path, [&Picture::moving(width, height, camera, 1)])?;
-        command.args(["-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", &size, "-i"]).arg(path);
-    }
-    let stacked = folder.join("stacked.yuv");
-    command.args(["-filter_complex", &xstack(geometry, "area+accurate_rnd"), "-f", "rawvideo"]).arg(&stacked);
-    cpu::of(&mut command)?;
-    let theirs = std::fs::read(&stacked)?;
-    std::fs::remove_dir_all(&folder)?;
-    let mut compositor = Compositor::new(&geometry.layout);
-    let mut cameras = cameras(geometry, 100, PLAIN);
-    compositor.compose(Instant::now(), &mut cameras);
-    let canvas = compositor.canvas();
-    let planes: Vec<u8> = (0..3).flat_map(|plane| canvas.plane(plane)).copied().collect();
-    Ok(psnr(&planes, &theirs))
-}
-
 const PLAIN: (ColorMatrix, ColorRange) = (ColorMatrix::Bt709, ColorRange::Limited);
 
 /// Runs all of `measured` there and back, `rounds` times; the median of each.
@@ -252,7 +170,7 @@ struct Others {
     gstreamer: bool,
 }
 
-fn against_others(geometry: &Geometry, rounds: u32, others: Others) -> anyhow::Result<()> {
+fn against_others(geometry: &Geometry, rounds: u32, others: Others) -> anyhow::Result<plot::Group> {
     let Geometry { layout, canvases, .. } = geometry;
     let bytes = geometry.bytes();
     let from = vec![vec![7_u8; bytes / 2]; 8];
@@ -279,8 +197,13 @@ fn against_others(geometry: &Geometry, rounds: u32, others: Others) -> anyhow::R
     for (name, time) in names.iter().zip(&times) {
         println!("{name:<36} {time:>8.3} {:>12.2}", time / times[0]);
     }
-    println!("agreement with ffmpeg scale=area: {:.1} dB\n", agreement(geometry)?);
-    Ok(())
+    println!("wallcast takes {:.2}x of copying", times[0] / times[SHARES.len()]);
+    if others.ffmpeg {
+        println!("agreement with ffmpeg scale=area: {:.1} dB", agreement(geometry)?);
+    }
+    println!();
+    let bars = names.into_iter().zip(times).enumerate().filter(|(i, _)| *i == 0 || *i >= SHARES.len());
+    Ok(plot::Group { name: geometry.name, bars: bars.map(|(_, bar)| bar).collect() })
 }
 
 /// What is done to pictures beside scaling, each on every tile of the reference layout.
@@ -323,147 +246,6 @@ fn presentations(rounds: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where one picture on all of a canvas tells what a ratio costs, and how near it is to swscale's picture.
-struct Ratio {
-    name: &'static str,
-    picture: (u32, u32),
-    /// What of it is shown, beginning on even samples: x, y, width, height.
-    part: [u32; 4],
-    output: (u32, u32),
-}
-
-fn ratios() -> Vec<Ratio> {
-    let ratio = |name, picture: (u32, u32), output| Ratio {
-        name,
-        picture,
-        part: [0, 0, picture.0, picture.1],
-        output,
-    };
-    vec![
-        ratio("1:1", (1280, 720), (1280, 720)),
-        ratio("2:1", (1920, 1080), (960, 540)),
-        ratio("4:1", (1920, 1080), (480, 270)),
-        ratio("4:1 across only", (1920, 1080), (480, 1080)),
-        ratio("3:1", (1920, 1080), (640, 360)),
-        ratio("3:2", (1920, 1080), (1280, 720)),
-        ratio("4:3", (1280, 720), (960, 540)),
-        ratio("8:3", (640, 360), (240, 134)),
-        ratio("7.5:1", (3840, 2160), (512, 288)),
-        ratio("1:1.5, growing", (640, 360), (960, 540)),
-        ratio("1:3, growing", (640, 360), (1920, 1080)),
-        ratio("odd sizes", (1279, 719), (854, 480)),
-        ratio("odd sizes, growing", (351, 287), (802, 602)),
-        ratio("D1 with samples of 12:11", (704, 576), (720, 540)),
-        ratio("narrower and taller", (1920, 1080), (606, 1080)),
-        Ratio {
-            name: "a part, shrunk",
-            picture: (1920, 1080),
-            part: [320, 180, 1282, 722],
-            output: (640, 360),
-        },
-        Ratio {
-            name: "a part, grown",
-            picture: (1920, 1080),
-            part: [960, 540, 480, 270],
-            output: (960, 540),
-        },
-    ]
-}
-
-impl Ratio {
-    fn layout(&self) -> anyhow::Result<Layout> {
-        let canvas = CanvasSize::new(self.output.0, self.output.1)?;
-        let [x, y, width, height] = self.part;
-        let crop = Some(Area::pixels(x, y, width, height)?);
-        Ok(Layout::grid(canvas, 1)?.with_presentations([Presentation {
-            fit: Fit::Stretch,
-            crop,
-            ..Presentation::default()
-        }]))
-    }
-
-    /// The filter that does the same, `area` where it shrinks and `bilinear` where it grows.
-    fn swscale(&self, flags: &str) -> String {
-        let ([x, y, width, height], (w, h)) = (self.part, self.output);
-        format!("crop={width}:{height}:{x}:{y}:exact=1,scale={w}:{h}:flags={flags}")
-    }
-
-    fn flags(&self) -> &'static str {
-        if self.part[2] > self.output.0 || self.part[3] > self.output.1 { "area" } else { "bilinear" }
-    }
-
-    /// CPU milliseconds a picture of swscale alone: with it, less without it.
-    fn theirs(&self, canvases: u32, flags: &str) -> anyhow::Result<f64> {
-        let (width, height) = self.picture;
-        let run = |filter: Option<String>| {
-            let source = format!(
-                "testsrc2=s={width}x{height}:r=25,noise=alls=8:allf=t,format=yuv420p,loop=loop=-1:size=8,setpts=N/25/TB"
-            );
-            let filters: Vec<String> = std::iter::once(source).chain(filter).collect();
-            let mut command = Command::new("ffmpeg");
-            command.args(["-v", "error", "-nostdin", "-filter_complex_threads", "1", "-filter_complex"]);
-            command.arg(filters.join(",")).args(["-frames:v", &canvases.to_string(), "-f", "null", "-"]);
-            cpu::of(&mut command)
-        };
-        let (with, without) = (run(Some(self.swscale(flags)))?, run(None)?);
-        Ok((with.as_secs_f64() - without.as_secs_f64()) * 1e3 / f64::from(canvases))
-    }
-
-    /// Peak signal-to-noise ratio of our canvas against swscale's, dB.
-    fn agreement(&self, folder: &Path, flags: &str) -> anyhow::Result<f64> {
-        let (width, height) = self.picture;
-        let (from, to) = (folder.join("from.yuv"), folder.join("to.yuv"));
-        let picture = Picture::moving(width, height, 0, 1);
-        write_raw(&from, [&picture])?;
-        let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pixel_format", "yuv420p"]);
-        command.args(["-video_size", &format!("{width}x{height}"), "-i"]).arg(&from);
-        command.args(["-vf", &self.swscale(&format!("{flags}+accurate_rnd")), "-f", "rawvideo"]).arg(&to);
-        cpu::of(&mut command)?;
-        let mut compositor = Compositor::new(&self.layout()?);
-        compositor.compose(Instant::now(), &mut one_camera(vec![picture], PLAIN));
-        let canvas = compositor.canvas();
-        let planes: Vec<u8> = (0..3).flat_map(|plane| canvas.plane(plane)).copied().collect();
-        Ok(psnr(&planes, &std::fs::read(&to)?))
-    }
-}
-
-fn one_camera(pictures: Vec<Picture>, (matrix, range): (ColorMatrix, ColorRange)) -> Cameras {
-    vec![Box::new(Camera { pictures, share: 100, tick: 0, generation: 0, matrix, range })]
-}
-
-fn each_ratio(rounds: u32, has_others: bool) -> anyhow::Result<()> {
-    const CANVASES: u32 = 200;
-    let folder = std::env::temp_dir().join(format!("wallcast-ratios-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    println!("{:<26} {:>10} {:>10} {:>8} {:>8} {:>8}", "one picture", "from", "to", "ms", "swscale", "dB");
-    for ratio in ratios() {
-        let (width, height) = ratio.picture;
-        let layout = ratio.layout()?;
-        let pictures = (0..8).map(|n| Picture::moving(width, height, 0, n)).collect();
-        let mut cameras = one_camera(pictures, PLAIN);
-        let mut measured: Vec<Measured<'_>> = vec![Box::new(|| Ok(ours(&layout, CANVASES, &mut cameras)))];
-        let flags = ratio.flags();
-        if has_others {
-            measured.push(Box::new(|| ratio.theirs(CANVASES, flags)));
-        }
-        let times = medians(rounds, &mut measured)?;
-        let agreement = ratio.agreement(&folder, flags)?;
-        let ([_, _, w, h], (ow, oh)) = (ratio.part, ratio.output);
-        let theirs = times.get(1).map_or_else(String::new, |time| format!("{time:.3}"));
-        println!(
-            "{:<26} {:>10} {:>10} {:>8.3} {theirs:>8} {agreement:>8.1}",
-            ratio.name,
-            format!("{w}x{h}"),
-            format!("{ow}x{oh}"),
-            times[0]
-        );
-        anyhow::ensure!(agreement >= 45.0, "{}: found {agreement:.1} dB, expected 45 or more", ratio.name);
-    }
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
-}
-
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rounds: u32 = words.iter().find_map(|word| word.parse().ok()).unwrap_or(2);
@@ -478,15 +260,17 @@ fn main() -> anyhow::Result<()> {
     };
     println!("CPU ms a canvas of 1920x1080; medians of {} runs\n", 2 * rounds);
     if is_asked("layouts") {
-        for geometry in geometries() {
-            against_others(&geometry, rounds, others)?;
-        }
+        let groups: anyhow::Result<Vec<plot::Group>> =
+            geometries().iter().map(|geometry| against_others(geometry, rounds, others)).collect();
+        let file = std::env::temp_dir().join("wallcast-compose.svg");
+        std::fs::write(&file, plot::svg(&groups?))?;
+        println!("plot: {}\n", file.display());
     }
     if is_asked("presentations") {
         presentations(rounds)?;
     }
     if is_asked("ratios") {
-        each_ratio(rounds, others.ffmpeg)?;
+        ratios::each(rounds, others.ffmpeg)?;
     }
     Ok(())
 }

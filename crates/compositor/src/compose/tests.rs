@@ -3,6 +3,7 @@
 mod golden;
 mod png;
 mod presentation;
+mod swscale;
 mod written;
 
 use super::*;
