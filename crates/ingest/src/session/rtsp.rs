@@ -253,6 +253,7 @@ fn access_unit(
 ) -> Result<AccessUnit, Failure> {
     let key = frame.is_random_access_point();
     let new_parameters = frame.has_new_parameters();
+    let rtp_time = frame.timestamp().timestamp() as u32;
     let mut data = frame.into_data();
     if key || new_parameters || *wants_parameters {
         let parameters = demuxed.streams().get(video.stream).and_then(|stream| stream.parameters());
@@ -267,7 +268,7 @@ fn access_unit(
             *wants_parameters = false;
         }
     }
-    Ok(AccessUnit { session, codec: video.codec, data, key, captured })
+    Ok(AccessUnit { session, codec: video.codec, data, key, rtp_time, captured })
 }
 
 /// Puts what `retina` has no room for before a key frame: more parameter sets than one of each kind.
