@@ -235,6 +235,7 @@ impl Relay {
         match action {
             Action::Connect(target) => {
                 tracing::debug!(camera = %self.camera_name, "redirected by the camera");
+                self.told.redirects.lock().push(target.clone());
                 let _ = timeout(GOODBYE, self.to_camera.shutdown()).await;
                 let stop = self.stop.clone();
                 let connected = tokio::select! {

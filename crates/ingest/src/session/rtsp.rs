@@ -112,9 +112,8 @@ impl RtspSource {
     /// DESCRIBE, SETUP and PLAY.
     async fn play(&self, gate: &Gate) -> Result<(Demuxed, Video), Failure> {
         let failed = |step, error: retina::Error| {
-            // One line: the rest are addresses and dumps of what the camera sent.
-            let detail = error.to_string();
-            let detail = self.config.source.scrub(detail.lines().next().unwrap_or_default());
+            // One line of it: the rest are addresses and dumps of what the camera sent.
+            let detail = gate.cleaned(&self.config.source.scrub(&error.to_string()));
             tracing::debug!(camera = %self.config.name, %step, "{detail}");
             gate.failure().unwrap_or(Failure::BadAnswer { step })
         };
