@@ -6,6 +6,7 @@
 //! [`reorder`] put packets right, all without I/O; [`relay`] has the sockets and the clock. What the gate finds wrong is
 //! a [`Failure`] that comes before whatever `retina` then says. Nothing here decodes.
 
+mod account;
 mod connect;
 mod dialogue;
 pub(crate) mod fuzzing;
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
+pub(crate) use account::{Member, Paused};
 pub use impairment::Impairments;
 pub(crate) use impairment::{Counted, Impairment};
 pub(crate) use message::{MAX_BODY, TooLarge};
@@ -85,6 +87,7 @@ impl Gate {
     pub(crate) async fn open(
         config: &CameraConfig,
         transport: Transport,
+        account: Option<Arc<Member>>,
         record: Arc<Record>,
     ) -> Result<Self, Failure> {
         let connection = connect::connect(&config.source, config.certificate, CONNECT_BUDGET).await?;
@@ -102,6 +105,7 @@ impl Gate {
         let relay = Relay::new(
             config,
             transport,
+            account,
             connection,
             url.to_string(),
             record,

@@ -81,6 +81,7 @@ async fn nothing_secret_is_logged_or_told() {
         redirect(format!("rtsp://{}/{WRITTEN}?token={QUERY}", bad_base.address)),
         // To a name of which nothing is asked in the network, as it is longer than any.
         redirect(format!("rtsp://{LONG_NAME}{}/live?token={QUERY}", "x".repeat(4_000))),
+        // The last one, because nobody else of this account is let in for a minute then.
         Script::playing(H264).with_login("d3Jvbmc="),
     ];
     for script in scripts {
