@@ -424,6 +424,31 @@ async fn c02_a_scene_without_any_motion_is_no_frozen_camera() {
     check_plays("c02b", Hostile::showing(film).await, 25 * 6, Setting::default()).await;
 }
 
+/// The same JPEG again and again for 4 s, and then the next one: slides, by a clock that goes on. The first one costs a
+/// session, as long as it cannot be told from a frozen camera, and the others nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn c02_slides_are_connected_to_anew_once_and_not_at_every_slide() {
+    let slides = support::jpeg::files(include_bytes!("fixtures/small.mjpeg"));
+    let shown = |slide: &Vec<Vec<u8>>| std::iter::repeat_n(slide.clone(), 40);
+    let film = Film {
+        codec: Codec::Jpeg,
+        pictures: slides.iter().take(4).flat_map(shown).collect(),
+        every: Duration::from_millis(100),
+        fmtp: String::new(),
+    };
+    let camera = Hostile::showing(film).await;
+    let trial = Trial::start("c02c", &camera).await;
+    trial.until_live_in_visit(&camera, 2, 15).await;
+    let began = Instant::now();
+    trial.until("five slides", 30, |_| began.elapsed() > Duration::from_secs(20)).await;
+    let stats = trial.stats();
+    assert_eq!((stats.reconnects, camera.journal.visits()), (1, 2), "{stats:?}");
+    assert!(stats.frames_duplicate > 150 && stats.frames_decoded <= 8, "{stats:?}");
+    let looks = trial.finish(&camera).await;
+    let since_then: Vec<_> = looks.into_iter().filter(|look| look.at >= began).collect();
+    assert!(never_black_again(&since_then) && since_then.iter().all(|look| look.state == TileState::Live));
+}
+
 /// The camera joins in the middle of a long group of pictures: nothing can be decoded before the next key frame.
 #[tokio::test(flavor = "multi_thread")]
 async fn c03_a_long_group_of_pictures_has_its_own_budget() {

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::account::{Member, Paused, Permit};
 use super::connect::{Connection, connect};
 use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
 use super::impairment::Impairment;
@@ -63,6 +64,9 @@ pub(super) struct Relay {
     to_retina: BytesMut,
     gate_url: String,
     dialogue: Dialogue,
+    account: Option<Arc<Member>>,
+    /// The login is with the camera, and other cameras wait for what it says.
+    permit: Option<Permit>,
     /// An earlier session found out that the camera sends over nothing but UDP.
     has_refused_tcp: bool,
     stream: Option<Stream>,
@@ -92,6 +96,7 @@ impl Relay {
     pub(super) fn new(
         config: &CameraConfig,
         transport: Transport,
+        account: Option<Arc<Member>>,
         connection: Connection,
         gate_url: String,
         record: Arc<Record>,
@@ -113,6 +118,8 @@ impl Relay {
             to_retina: BytesMut::new(),
             dialogue: Dialogue::new(config.source.clone(), peer, transport, gate_url.clone()),
             gate_url,
+            account,
+            permit: None,
             has_refused_tcp: (config.transport, transport) == (Transport::Tcp, Transport::Udp),
             stream: None,
             udp: None,
@@ -157,7 +164,9 @@ impl Relay {
     async fn step(&mut self, timer: std::pin::Pin<&mut Sleep>) -> Result<(), Ended> {
         #[cfg(test)]
         assert!(self.camera_name != tests::PANICS, "on purpose");
-        while let Some(action) = self.dialogue.poll_action() {
+        loop {
+            self.ask_to_log_in().await?;
+            let Some(action) = self.dialogue.poll_action() else { break };
             self.perform(action).await?;
         }
         self.write_to_retina();
@@ -231,10 +240,37 @@ impl Relay {
         }
     }
 
+    /// No login goes out before it is this camera's turn, see [`account`](super::account).
+    async fn ask_to_log_in(&mut self) -> Result<(), Ended> {
+        if self.dialogue.has_logged_in()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.accepted();
+        }
+        let needs_permit = self.permit.is_none() && self.dialogue.is_logging_in();
+        let Some(account) = self.account.as_ref().filter(|_| needs_permit) else { return Ok(()) };
+        let asked = tokio::select! {
+            () = self.stop.cancelled() => return Err(Ended),
+            asked = account.log_in() => asked,
+        };
+        match asked {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                self.dialogue.handle_turn(now());
+            }
+            Err(Paused { until }) => {
+                self.dialogue.for_camera().clear();
+                self.dialogue.fail(now(), Failure::LoginPaused { until });
+            }
+        }
+        Ok(())
+    }
+
     async fn perform(&mut self, action: Action) -> Result<(), Ended> {
         match action {
             Action::Connect(target) => {
                 tracing::debug!(camera = %self.camera_name, "redirected by the camera");
+                self.told.redirects.lock().push(target.clone());
                 let _ = timeout(GOODBYE, self.to_camera.shutdown()).await;
                 let stop = self.stop.clone();
                 let connected = tokio::select! {
@@ -281,6 +317,9 @@ impl Relay {
     fn tell(&mut self, failure: Failure) {
         if failure.is_over_limit() {
             self.record.count(Impairment::OverLimit, 1);
+        }
+        if let Some(permit) = self.permit.take_if(|_| failure.is_wrong_login()) {
+            permit.refused();
         }
         let _ = self.told.failure.set(failure);
         self.retina = None;

@@ -22,7 +22,7 @@ use super::way::Way;
 use crate::align::clock::{SenderReport, SourceClock};
 use crate::camera::CameraConfig;
 use crate::decode::MAX_PIXELS;
-use crate::gate::Gate;
+use crate::gate::{Gate, Member, Paused};
 use crate::queue::{AccessUnit, Codec, Feeder};
 use crate::record::Record;
 use crate::tile::Moment;
@@ -46,6 +46,8 @@ pub(crate) struct RtspSource {
     feeder: Feeder,
     watchdog: Watchdog,
     way: Way,
+    /// Shared with the cameras that have the same login at the same host.
+    account: Option<Arc<Member>>,
     /// What is left of the last session: its TEARDOWN. There is never another connection beside it.
     relay: Option<JoinHandle<()>>,
 }
@@ -62,6 +64,9 @@ impl Source for RtspSource {
     /// Connects and delivers access units. Dropping the future sends TEARDOWN.
     async fn run_once(&mut self, session: u64) -> Failure {
         self.end_relay(STALE_TEARDOWN_TIMEOUT).await;
+        if let Some(Paused { until }) = self.account.as_ref().and_then(|account| account.pause(now())) {
+            return Failure::LoginPaused { until };
+        }
         let failure = match self.open().await {
             Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
@@ -76,7 +81,8 @@ impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
         let way = Way::new(config.transport);
-        Self { config, record, feeder, watchdog, way, relay: None }
+        let account = Member::of(&config.source);
+        Self { config, record, feeder, watchdog, way, account, relay: None }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -95,7 +101,7 @@ impl RtspSource {
     /// Everything up to PLAY.
     async fn open(&mut self) -> Result<(Gate, Demuxed, Video), Failure> {
         let asked = self.way.asked(now());
-        let mut gate = Gate::open(&self.config, asked, self.record.clone()).await?;
+        let mut gate = Gate::open(&self.config, asked, self.account.clone(), self.record.clone()).await?;
         self.relay = gate.take_relay();
         let opened = timeout(OPENING_TIMEOUT, self.play(&gate)).await;
         let source = &self.config.source;
@@ -112,9 +118,8 @@ impl RtspSource {
     /// DESCRIBE, SETUP and PLAY.
     async fn play(&self, gate: &Gate) -> Result<(Demuxed, Video), Failure> {
         let failed = |step, error: retina::Error| {
-            // One line: the rest are addresses and dumps of what the camera sent.
-            let detail = error.to_string();
-            let detail = self.config.source.scrub(detail.lines().next().unwrap_or_default());
+            // One line of it: the rest are addresses and dumps of what the camera sent.
+            let detail = gate.cleaned(&self.config.source.scrub(&error.to_string()));
             tracing::debug!(camera = %self.config.name, %step, "{detail}");
             gate.failure().unwrap_or(Failure::BadAnswer { step })
         };
@@ -253,6 +258,7 @@ fn access_unit(
 ) -> Result<AccessUnit, Failure> {
     let key = frame.is_random_access_point();
     let new_parameters = frame.has_new_parameters();
+    let rtp_time = frame.timestamp().timestamp() as u32;
     let mut data = frame.into_data();
     if key || new_parameters || *wants_parameters {
         let parameters = demuxed.streams().get(video.stream).and_then(|stream| stream.parameters());
@@ -267,7 +273,7 @@ fn access_unit(
             *wants_parameters = false;
         }
     }
-    Ok(AccessUnit { session, codec: video.codec, data, key, captured })
+    Ok(AccessUnit { session, codec: video.codec, data, key, rtp_time, captured })
 }
 
 /// Puts what `retina` has no room for before a key frame: more parameter sets than one of each kind.

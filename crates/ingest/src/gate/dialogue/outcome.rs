@@ -100,6 +100,7 @@ impl Dialogue {
             || self.source.host() == self.configured.host() && host.parse() == Ok(self.peer.ip());
         let leaves_tls = self.configured.is_tls() && !target.is_tls();
         let own = self.configured.login();
+        self.has_own_login = target.login().is_none();
         let login = target.login().or(own.filter(|_| is_same_host && !leaves_tls)).cloned();
         self.withheld = own.is_some() && login.is_none();
         self.login = Login::new(login);
