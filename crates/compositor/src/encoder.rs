@@ -3,6 +3,8 @@
 //! When a key frame is due is not decided here but in `key_frames`; who gets the stream is in [`crate::wall`].
 
 mod annex_b;
+#[cfg(test)]
+mod bucket;
 mod choice;
 mod ffmpeg;
 mod level;

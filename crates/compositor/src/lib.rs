@@ -34,7 +34,7 @@ pub use layout::{
     SpacingError, TileRect, UnknownPreset,
 };
 pub use locate::{Located, Region};
-pub use overlay::{Caption, Shown, TileState};
+pub use overlay::{Caption, LabelText, Overlay, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;

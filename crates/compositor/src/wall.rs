@@ -127,7 +127,8 @@ impl Wall {
         view::check(&config.layout, config.size, tiles.len())?;
         let for_encoder = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
         // Opened here, so that what cannot be opened is told to whoever starts the wall.
-        let encoder = open(for_encoder)?;
+        let span = tracing::error_span!("wall", name = config.name);
+        let encoder = span.in_scope(|| open(for_encoder))?;
         let shared = Arc::new(Shared::new(config, encoder.name()));
         let ready = move || Ok(encoder);
         let encoding = Encoding::start(&shared.config.name, for_encoder, Arc::clone(&shared.bell), ready);

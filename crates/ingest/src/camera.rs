@@ -29,6 +29,16 @@ pub enum Transport {
     Udp,
 }
 
+impl Transport {
+    /// `tcp` or `udp`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// What there is to know to start a camera.
 #[derive(Debug, Clone)]
 pub struct CameraConfig {

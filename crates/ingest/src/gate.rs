@@ -63,6 +63,7 @@ pub(crate) struct Gate {
 struct Told {
     failure: OnceLock<Failure>,
     parameter_sets: OnceLock<Vec<u8>>,
+    transport: OnceLock<Transport>,
 }
 
 /// How many pictures `retina` has put together so far: what it holds on to begins after the last one.
@@ -112,6 +113,11 @@ impl Gate {
     /// Why the session is over, if the gate knows. Set before `retina` notices anything.
     pub(crate) fn failure(&self) -> Option<Failure> {
         self.told.failure.get().cloned()
+    }
+
+    /// What the camera sends over, once it plays.
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        self.told.transport.get().copied()
     }
 
     /// `retina` has put a picture together, or given one up.

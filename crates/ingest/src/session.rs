@@ -2,7 +2,8 @@
 
 pub(crate) mod failure;
 pub(crate) mod rtsp;
-mod watchdog;
+pub(crate) mod watchdog;
+mod way;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

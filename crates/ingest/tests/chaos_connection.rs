@@ -541,3 +541,41 @@ async fn c25_a_camera_with_room_for_one_session_never_sees_two() {
     assert_eq!(camera.journal.count("DESCRIBE"), 3, "one DESCRIBE each");
     trial.finish(&camera).await;
 }
+
+/// A camera with room for one session that knows nothing but UDP, and says so by setting that up where it was asked for
+/// TCP. It is understood within the session, and the next one asks for UDP at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn c25_a_session_that_was_set_up_with_the_wrong_transport_takes_no_room() {
+    let in_use = Arc::new(AtomicUsize::new(0));
+    let camera = Hostile::start(move |mut visit| {
+        let in_use = in_use.clone();
+        async move {
+            let film = Film::h264();
+            let taken = in_use.clone();
+            visit.hook = Some(Box::new(move |request| {
+                let is_another = request.method == "SETUP" && request.header("Session").is_none();
+                if is_another && taken.fetch_add(1, SeqCst) > 0 {
+                    return Some(request.answer("453 Not Enough Bandwidth", "", ""));
+                }
+                let is_tcp = request.header("Transport").is_some_and(|asked| asked.contains("interleaved"));
+                let udp = "Session: 12345678\r\nTransport: RTP/AVP;unicast;server_port=5000-5001\r\n";
+                (request.method == "SETUP" && is_tcp).then(|| request.answer("200 OK", udp, ""))
+            }));
+            visit.open(&film).await?;
+            let shown = match visit.number {
+                0 => visit.show(&film, 20).await,
+                _ => visit.show_on(&film).await,
+            };
+            in_use.store(0, SeqCst);
+            shown
+        }
+    })
+    .await;
+    let trial = Trial::start("c25t", &camera).await;
+    trial.until_live_in_visit(&camera, 2, 20).await;
+    assert_eq!(trial.stats().transport, Some("udp"));
+    let asked = camera.journal.asked("SETUP");
+    let over_udp: Vec<bool> = asked.iter().map(|head| head.contains("client_port")).collect();
+    assert_eq!(over_udp, [false, true, true], "{asked:?}");
+    trial.finish(&camera).await;
+}

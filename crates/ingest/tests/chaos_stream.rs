@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use support::film::{B_FRAMES, B_FRAMES_H265, Codec, Film, Marks, SMALL};
 use support::harness::{Ladder, Look, SCALED, Setting, Trial, never_black_again};
-use support::hostile::{Hostile, Visit};
+use support::hostile::{Hostile, Visit, What};
 use support::server::base64;
 use tokio::net::UdpSocket;
 use wallcast_ingest::{TileState, Transport};
@@ -283,6 +283,7 @@ async fn row_14_c18_udp_losses_never_turn_the_tile_black_and_end_in_tcp_when_the
             trial.until("over TCP", 20, |_| by_tcp()).await;
             trial.until_frames(50, 10).await;
         }
+        assert_eq!(trial.stats().transport, Some(if by_tcp() { "tcp" } else { "udp" }), "{name}");
         let looks = trial.finish(&camera).await;
         assert!(never_black_again(&looks), "{name}");
     });
@@ -319,7 +320,12 @@ async fn row_14_c18_udp_from_a_port_that_changes_goes_on() {
 async fn row_14_c18_udp_that_never_arrives_ends_in_tcp() {
     let camera = playing(Film::h264(), |visit, film| show_over(Network::Dead, visit, film)).await;
     let trial = Trial::start_with("r14d", &camera, by_udp()).await;
-    trial.until_live().await;
+    let look = trial.until_live().await;
+    assert_eq!((trial.stats().transport, look.reason), (Some("tcp"), None));
+    // Ten seconds after PLAY, which is what a camera has to start its encoder.
+    let asked = camera.journal.times(|what| matches!(what, What::Asked(method, _) if method == "SETUP"));
+    let waited = asked[1] - asked[0];
+    assert!((Duration::from_secs(10)..Duration::from_secs(13)).contains(&waited), "{waited:?}");
     trial.finish(&camera).await;
 }
 

@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::RwLock;
 use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
@@ -32,6 +33,7 @@ pub struct CameraTile {
     pictures: Pictures,
     black_after: Duration,
     size: TileSize,
+    zone: TimeZone,
     /// The camera is ready to be looked at for as long as there is this tile.
     _on_wall: OnWall,
 }
@@ -57,7 +59,7 @@ impl CameraTile {
             Some(alignment) => Pictures::InStep(alignment.tile(&camera)),
             None => Pictures::Newest(camera),
         };
-        Self { name, pictures, black_after, size, _on_wall }
+        Self { name, pictures, black_after, size, zone: TimeZone::system(), _on_wall }
     }
 
     /// Its number in the alignment's figures.
@@ -93,6 +95,7 @@ impl TileSource for CameraTile {
             generation: frame.sequence(),
         });
         let status = &tile.status;
+        let taken = status.age.and_then(|age| SystemTime::now().checked_sub(age));
         let caption = Caption {
             name: &self.name,
             state: match status.state {
@@ -103,10 +106,16 @@ impl TileSource for CameraTile {
             },
             reason: status.reason.as_ref().map(|reason| reason as &dyn std::fmt::Display),
             age: status.age,
-            taken: status.age.and_then(|age| SystemTime::now().checked_sub(age)),
+            taken,
+            utc_offset_s: taken.map_or(0, |taken| utc_offset_s(&self.zone, taken)),
         };
         paint(Shown { picture, caption: Some(caption) });
     }
+}
+
+/// By how much clocks in a time zone were ahead of UTC at a moment: daylight saving comes and goes while a wall runs.
+fn utc_offset_s(zone: &TimeZone, at: SystemTime) -> i32 {
+    Timestamp::try_from(at).map_or(0, |at| zone.to_offset(at).seconds())
 }
 
 /// The cameras that one wall shows, each with the size it is shown in. Clones tell of the same wall.

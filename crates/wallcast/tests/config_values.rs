@@ -6,7 +6,9 @@ use std::time::Duration;
 use wallcast::auth::{Auth, Role};
 use wallcast::config::{self, Config, Overrides, StateSetting};
 use wallcast_compositor::encoder::EncoderChoice;
-use wallcast_compositor::{Area, CanvasSize, Fit, Layout, Presentation, Preset, Rotation, Spacing, TileRect};
+use wallcast_compositor::{
+    Area, CanvasSize, Fit, LabelText, Layout, Overlay, Presentation, Preset, Rotation, Spacing, TileRect,
+};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
@@ -71,10 +73,20 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("walls.wall.tiles", yes(wall.arrangement.cameras().len() == config.cameras.len(), "every camera")),
         ("walls.wall.fit", wall.arrangement.layout().placements()[0].fit().as_str().to_owned()),
+        (
+            "walls.wall.overlay",
+            format!("[{}]", written(&wall.arrangement.layout().placements()[0].presentation().overlay)),
+        ),
         ("walls.wall.background", wall.arrangement.layout().background().to_string()),
         ("walls.wall.gap", gap.to_string()),
         ("walls.wall.border", left.x().to_string()),
     ]
+}
+
+/// What an overlay writes.
+fn written(overlay: &Overlay) -> String {
+    let is_on = |name: &&str| *overlay.clone().item_mut(name).unwrap();
+    Overlay::ITEMS.into_iter().filter(is_on).collect::<Vec<_>>().join(", ")
 }
 
 /// `(path of the key below, what the comment says)` for every `Default: …` in the example's comments.
@@ -115,6 +127,11 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert_eq!(config.walls[0].arrangement.layout().background().to_string(), "#202428");
     let gate = config.walls[0].arrangement.layout().placements()[2].presentation();
     assert_eq!((gate.rotation, gate.mirrored, gate.masks.len()), (Rotation::Half, true, 2));
+    assert_eq!(gate.overlay.text.as_ref().unwrap().text, "Garden gate, 2nd floor");
+    let placements = config.walls[0].arrangement.layout().placements();
+    let overlays: Vec<String> = placements.iter().map(|p| written(&p.presentation().overlay)).collect();
+    let clock = "label, clock, state, reason, tick";
+    assert_eq!(overlays, [clock, clock, "label, state, reason, tick", clock]);
     let lobby = config.walls[1].arrangement.layout().placements();
     assert_eq!((lobby.len(), lobby[0].fit(), lobby[1].z()), (3, Fit::Cover, 1));
     assert!(lobby[0].presentation().crop.is_some());
@@ -235,6 +252,7 @@ walls:
                 rotation: Rotation::ThreeQuarters,
                 mirrored: true,
                 masks: vec![],
+                overlay: Overlay::default(),
             },
             Presentation { masks: vec![Area::pixels(10, 20, 30, 40).unwrap()], ..cover() },
             Presentation { masks: vec![fraction(0.0, 0.0, 0.125, 1.0)], ..cover() },
@@ -250,6 +268,38 @@ walls:
     };
     let lobby = CanvasSize::new(640, 360).unwrap();
     assert_eq!(*config.walls[1].arrangement.layout(), Layout::explicit(lobby, vec![rect]).unwrap());
+}
+
+#[test]
+fn what_is_written_over_a_tile_is_read_as_it_is_written() {
+    let config = good(
+        "\
+cameras: { a: rtsp://a/, b: rtsp://b/ }
+walls:
+  plain:
+  silent: { overlay: none, tiles: [a, { camera: b, overlay: [tick, label] }, { camera: a, overlay: { state: true } }] }
+  exact: { overlay: [clock], tiles: [a, { camera: b, overlay: { clock: false, label: true }, label: Front door }] }
+  other:
+    overlay: { tick: false }
+    layout:
+      - { camera: b, x: 0, y: 0, width: 640, height: 360, label: '№ 2 ☀' }
+      - { camera: a, x: 640, y: 0, width: 640, height: 360, overlay: [] }
+",
+    );
+    let of = |wall: usize| -> Vec<String> {
+        let placements = config.walls[wall].arrangement.layout().placements();
+        placements.iter().map(|placement| written(&placement.presentation().overlay)).collect()
+    };
+    assert_eq!(of(0), ["label, state, reason, tick"; 2]);
+    assert_eq!(of(1)[..3], ["", "label, tick", "state"]);
+    assert_eq!(of(2), ["clock", "label"]);
+    assert_eq!(of(3), ["label, state, reason", ""]);
+    let text = |wall: usize, tile: usize| {
+        config.walls[wall].arrangement.layout().placements()[tile].presentation().overlay.text.clone()
+    };
+    let label = |camera: &str, text: &str| LabelText { camera: camera.to_owned(), text: text.to_owned() };
+    assert_eq!([text(2, 0), text(2, 1)], [None, Some(label("b", "Front door"))]);
+    assert_eq!([text(3, 0), text(3, 1)], [Some(label("b", "№ 2 ☀")), None]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn a_layout_is_answered_as_documented_and_taken_back_unchanged() {
         json!({ "camera": "left", "x": 0, "y": 0, "width": 480, "height": 1080, "z": 0, "fit": "contain" })
     );
     let mask = json!([{ "x": 0, "y": "10%", "width": 0.5, "height": 0.25 }]);
-    let all_keys = json!({ "camera": "gate", "fit": "cover", "crop": { "x": 0.1, "y": 0, "width": 0.5, "height": 1.0 }, "rotate": 270, "mirror": true, "mask": mask });
+    let all_keys = json!({ "camera": "gate", "fit": "cover", "crop": { "x": 0.1, "y": 0, "width": 0.5, "height": 1.0 }, "rotate": 270, "mirror": true, "mask": mask, "overlay": { "clock": true }, "label": "a $5 ${GATE}" });
     let layouts = [
         json!({ "layout": "1+5", "tiles": ["gate", all_keys, { "tour": ["left", "right"], "every": "2.5s" }], "gap": 4, "border": 2, "background": "teal", "fit": "stretch" }),
         json!({ "layout": "grid" }),

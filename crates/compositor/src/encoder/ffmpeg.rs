@@ -34,13 +34,13 @@ const NEVER: u32 = 36_000;
 /// Why one of FFmpeg's encoders cannot be had.
 #[derive(Debug, ThisError)]
 pub(super) enum FfmpegError {
-    #[error("this FFmpeg (libavcodec {}.{}) was built without {encoder}, expected {expected}", version / 65_536, version / 256 % 256)]
+    #[error("this FFmpeg (libavcodec {}.{}) was built without {encoder}, expected {expected}; `auto` takes an encoder that is there", version / 65_536, version / 256 % 256)]
     NotBuilt { encoder: &'static str, version: u32, expected: &'static str },
     #[error(
         "this FFmpeg's {encoder} refuses {option}={value}, expected FFmpeg 5.1 or later as its authors publish it"
     )]
     Option { encoder: &'static str, option: &'static str, value: &'static str, source: Error },
-    #[error("found {found}, expected {expected}")]
+    #[error("found {found}, expected {expected}; `auto` takes an encoder that works here")]
     Unavailable { found: String, expected: &'static str, source: Error },
     #[error("found no memory for a picture")]
     Memory,

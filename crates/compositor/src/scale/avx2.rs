@@ -8,13 +8,27 @@
 //! 4 KiB, which is every second row: each block asks for rows some way ahead. That is worth a third of the time.
 
 use super::axis::Axis;
+use super::scalar;
+use super::turn::{Row, SIDE};
 use super::windows::{BLOCK, Windows};
-use super::{FRACTION_BITS, scalar};
-use crate::colour::Conversion;
+use crate::colour::{Conversion, Factors};
 use std::arch::x86_64::*;
 
 /// How many rows ahead of its own a block of box sums asks for; 4 to 12 make no difference that can be measured.
-pub(super) const AHEAD: usize = 4;
+const AHEAD: usize = 4;
+
+/// Fractions of the conversion of colours, as its scalar form has them.
+const FACTOR_BITS: i32 = Conversion::FACTOR_BITS as i32;
+const LUMA_BITS: i32 = Conversion::LUMA_BITS as i32;
+const LUMA_SHIFT: i32 = FACTOR_BITS - LUMA_BITS;
+/// The middle of chroma, and a half for rounding.
+const CHROMA_MIDDLE: i32 = (128 << FACTOR_BITS) + (1 << (FACTOR_BITS - 1));
+
+/// How many bytes ahead of the rows under its weights a block asks for: as many rows as are this long together.
+pub(super) fn ahead(stride: usize) -> usize {
+    const BYTES: usize = 8192;
+    (BYTES / stride.max(1)).max(AHEAD) * stride
+}
 
 pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {
     assert!(std::arch::is_x86_feature_detected!("avx2"));
@@ -77,10 +91,90 @@ pub(super) fn convert_rows(conversion: &Conversion, luma: [&mut [u8]; 2], u: &mu
     unsafe { convert_rows_avx2(conversion, luma, u, v) }
 }
 
-/// The compiler's own vectors, of the code that every processor runs.
+/// Blocks of 16 samples of chroma and 32 of luma; what is left at the end of a row goes through the scalar form.
 #[target_feature(enable = "avx2")]
 fn convert_rows_avx2(conversion: &Conversion, luma: [&mut [u8]; 2], u: &mut [u8], v: &mut [u8]) {
-    conversion.convert_rows(luma, u, v);
+    let ([upper, lower], whole) = (luma, u.len() / 16 * 16);
+    let ((us, u), (vs, v)) = (u.split_at_mut(whole), v.split_at_mut(whole));
+    let ((uppers, upper), (lowers, lower)) = (upper.split_at_mut(2 * whole), lower.split_at_mut(2 * whole));
+    let chroma = us.as_chunks_mut().0.iter_mut().zip(vs.as_chunks_mut().0);
+    let luma = uppers.as_chunks_mut().0.iter_mut().zip(lowers.as_chunks_mut().0);
+    for ((u, v), (upper, lower)) in chroma.zip(luma) {
+        let added = convert_chroma(conversion, u, v);
+        convert_luma(conversion, upper, added);
+        convert_luma(conversion, lower, added);
+    }
+    conversion.convert_rows([upper, lower], u, v);
+}
+
+/// Also says what is to be added to 16 luma samples, and to the next 16.
+#[target_feature(enable = "avx2")]
+fn convert_chroma(conversion: &Conversion, us: &mut [u8; 16], vs: &mut [u8; 16]) -> [__m256i; 2] {
+    let Factors { offset, luma_by, u_by, v_by, .. } = *conversion.factors();
+    let middle = _mm256_set1_epi16(128);
+    // SAFETY: sixteen samples each.
+    let (u, v) = unsafe { (_mm_loadu_si128(us.as_ptr().cast()), _mm_loadu_si128(vs.as_ptr().cast())) };
+    let u = _mm256_sub_epi16(_mm256_cvtepu8_epi16(u), middle);
+    let v = _mm256_sub_epi16(_mm256_cvtepu8_epi16(v), middle);
+    // Within halves: 0 to 3 and 8 to 11, then the others.
+    let pairs = [_mm256_unpacklo_epi16(u, v), _mm256_unpackhi_epi16(u, v)];
+    let weighed = |by: [i16; 2], add: i32| {
+        let by = _mm256_set1_epi32(i32::from(by[1]) << 16 | i32::from(by[0]) & 0xffff);
+        pairs.map(|pair| _mm256_add_epi32(_mm256_madd_epi16(pair, by), _mm256_set1_epi32(add)))
+    };
+    let store = |[low, high]: [__m256i; 2], to: &mut [u8; 16]| {
+        let words =
+            _mm256_packs_epi32(_mm256_srai_epi32::<FACTOR_BITS>(low), _mm256_srai_epi32::<FACTOR_BITS>(high));
+        let bytes = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packus_epi16(words, words));
+        // SAFETY: sixteen samples.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm256_castsi256_si128(bytes)) };
+    };
+    store(weighed(u_by, CHROMA_MIDDLE), us);
+    store(weighed(v_by, CHROMA_MIDDLE), vs);
+    let [low, high] = weighed(luma_by, 0).map(|sum| _mm256_srai_epi32::<LUMA_SHIFT>(sum));
+    let added = _mm256_add_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16(offset));
+    // Each for two samples beside each other.
+    let (low, high) = (_mm256_unpacklo_epi16(added, added), _mm256_unpackhi_epi16(added, added));
+    [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
+}
+
+#[target_feature(enable = "avx2")]
+fn convert_luma(conversion: &Conversion, samples: &mut [u8; 32], added: [__m256i; 2]) {
+    let factor = _mm256_set1_epi16(conversion.factors().luma as i16);
+    // SAFETY: 32 samples.
+    let [low, high] = unsafe {
+        let at = samples.as_ptr();
+        [_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.add(16).cast())]
+    };
+    let converted = |samples: __m128i, added: __m256i| {
+        let wide = _mm256_slli_epi16::<LUMA_BITS>(_mm256_cvtepu8_epi16(samples));
+        let sum = _mm256_adds_epi16(_mm256_mulhi_epu16(wide, factor), added);
+        _mm256_srai_epi16::<LUMA_BITS>(sum)
+    };
+    let packed = _mm256_packus_epi16(converted(low, added[0]), converted(high, added[1]));
+    // SAFETY: 32 samples.
+    unsafe {
+        _mm256_storeu_si256(samples.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+    }
+}
+
+/// Exchanges rows and columns of a square: shuffled like a pack of cards, each row with the one half the square below, four
+/// times.
+#[inline(always)]
+pub(super) fn transposed(rows: [Row; SIDE]) -> [Row; SIDE] {
+    // SAFETY: every x86-64 has SSE2, and both are 16 bytes in which every value is valid.
+    let mut rows = rows.map(|row| unsafe { std::mem::transmute::<Row, __m128i>(row) });
+    for _ in 0..4 {
+        rows = std::array::from_fn(|i| {
+            let (upper, lower) = (rows[i / 2], rows[i / 2 + SIDE / 2]);
+            // SAFETY: every x86-64 has SSE2.
+            unsafe {
+                if i % 2 == 0 { _mm_unpacklo_epi8(upper, lower) } else { _mm_unpackhi_epi8(upper, lower) }
+            }
+        });
+    }
+    // SAFETY: as above.
+    rows.map(|row| unsafe { std::mem::transmute::<__m128i, Row>(row) })
 }
 
 /// Where blocks of `width` begin that together cover `length`, at least `width`; the last one overlaps the one before
@@ -128,13 +222,14 @@ unsafe fn weigh_so_many_rows<const ROWS: usize>(
     let count = if ROWS == 0 { weights.len() } else { ROWS };
     let weights = &weights[..count];
     let low_bytes = _mm256_set1_epi16(0x00ff);
+    let ahead = count * stride + ahead(stride);
     for x in blocks(row.len(), 64) {
         let mut evens = [_mm256_setzero_si256(); 2];
         let mut odds = [_mm256_setzero_si256(); 2];
         for (k, &weight) in weights.iter().enumerate() {
             let weight = _mm256_set1_epi16(weight as i16);
             let at = rows.as_ptr().wrapping_add(k * stride + x);
-            prefetch(at.wrapping_add((count + AHEAD) * stride));
+            prefetch(at.wrapping_add(ahead));
             for (half, (even, odd)) in evens.iter_mut().zip(&mut odds).enumerate() {
                 // SAFETY: 64 samples from `x` on are within the row, `x + 64` being at most `row.len()`.
                 let samples = unsafe { _mm256_loadu_si256(at.add(32 * half).cast()) };
@@ -163,8 +258,8 @@ unsafe fn weigh_so_many_rows<const ROWS: usize>(
 /// AVX2; `at` is the first of eight writable bytes.
 #[target_feature(enable = "avx2")]
 unsafe fn store_rounded(sums: __m256i, at: *mut u8) {
-    let rounded = _mm256_add_epi32(sums, _mm256_set1_epi32(1 << (FRACTION_BITS - 1)));
-    let samples = _mm256_srli_epi32::<{ FRACTION_BITS as i32 }>(rounded);
+    let rounded = _mm256_add_epi32(sums, _mm256_set1_epi32(1 << (super::FRACTION_BITS - 1)));
+    let samples = _mm256_srli_epi32::<{ super::FRACTION_BITS as i32 }>(rounded);
     let words = _mm256_packs_epi32(samples, samples);
     let bytes = _mm256_packus_epi16(words, words);
     let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));

@@ -4,7 +4,7 @@
 //! anyway, the whole ratios, stays in AVX2. Safe functions outside: they check the processor and the slices.
 
 use super::FRACTION_BITS;
-use super::avx2::{AHEAD, prefetch};
+use super::avx2::{ahead, prefetch};
 use super::windows::{WIDE_BLOCK, WideWindows};
 use std::arch::x86_64::*;
 
@@ -30,7 +30,8 @@ pub(super) fn filter_row(row: &[i16], windows: &WideWindows, output: &mut [u8]) 
     unsafe {
         match windows.taps() {
             2 => filter_windows::<1>(row, windows, output),
-            _ => filter_windows::<2>(row, windows, output),
+            4 => filter_windows::<2>(row, windows, output),
+            _ => filter_windows::<3>(row, windows, output),
         }
     }
 }
@@ -49,6 +50,7 @@ unsafe fn weigh_so_many_rows<const ROWS: usize>(
     let count = if ROWS == 0 { weights.len() } else { ROWS };
     let weights = &weights[..count];
     let low_bytes = _mm512_set1_epi16(0x00ff);
+    let ahead = count * stride + ahead(stride);
     // Sums of even and of odd samples, dealt out in turn: the second vector's words are counted from 32.
     let turns: [i16; 64] = std::array::from_fn(|i| (i / 2 + i % 2 * 32) as i16);
     // SAFETY: `turns` is as long as two vectors.
@@ -62,7 +64,7 @@ unsafe fn weigh_so_many_rows<const ROWS: usize>(
         for (k, &weight) in weights.iter().enumerate() {
             let weight = _mm512_set1_epi16(weight as i16);
             let at = rows.as_ptr().wrapping_add(k * stride + x);
-            prefetch(at.wrapping_add((count + AHEAD) * stride));
+            prefetch(at.wrapping_add(ahead));
             // SAFETY: what the mask leaves is within the row.
             let samples = unsafe { _mm512_maskz_loadu_epi8(mask, at.cast()) };
             let evens = _mm512_and_si512(samples, low_bytes);

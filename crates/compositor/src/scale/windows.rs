@@ -29,7 +29,7 @@ impl Windows {
     /// None where an output sample has more than 4 taps.
     pub(super) fn of(axis: &Axis) -> Option<Windows> {
         let outputs = axis.firsts().len();
-        let taps = few_taps(axis)?;
+        let taps = most_taps(axis, 4)?;
         let order = if taps == 2 { &[0, 1][..] } else { &LANES[..] };
         let mut windows = Windows { taps, firsts: Vec::new(), picks: Vec::new(), weights: Vec::new() };
         for block in (0..outputs).step_by(BLOCK) {
@@ -90,7 +90,7 @@ pub(super) struct WideWindows {
     taps: usize,
     /// The first source sample of each window.
     firsts: Vec<u32>,
-    /// Taps 0 and 1 of the 16, then taps 2 and 3 where there are 4: which sample of the window, and its weight.
+    /// Taps 0 and 1 of the 16, then taps 2 and 3 where there are so many, and 4 and 5: which sample of the window, and its weight.
     picks: Vec<[u16; WIDE_PRODUCTS]>,
     weights: Vec<[i16; WIDE_PRODUCTS]>,
 }
@@ -103,9 +103,17 @@ pub(super) const WIDE_BLOCK: usize = 16;
 const WIDE_PRODUCTS: usize = 2 * WIDE_BLOCK;
 
 impl WideWindows {
-    /// None where an output sample has more than 4 taps.
+    /// None where an output sample has more than 6 taps, or 16 of them together reach too far.
     pub(super) fn of(axis: &Axis) -> Option<WideWindows> {
-        let taps = few_taps(axis)?;
+        let taps = most_taps(axis, 6)?;
+        let fits = |block: usize| {
+            let last = (block + WIDE_BLOCK).min(axis.firsts().len()) - 1;
+            let (first, weights) = axis.taps_of(last);
+            first + weights.len() - axis.firsts()[block] as usize <= WIDE_WINDOW
+        };
+        if !(0..axis.firsts().len()).step_by(WIDE_BLOCK).all(fits) {
+            return None;
+        }
         let mut windows = WideWindows { taps, firsts: Vec::new(), picks: Vec::new(), weights: Vec::new() };
         for block in (0..axis.firsts().len()).step_by(WIDE_BLOCK) {
             windows.push(axis, block);
@@ -121,16 +129,14 @@ impl WideWindows {
         for i in (0..WIDE_BLOCK).take_while(|i| block + i < axis.firsts().len()) {
             let (first, taps) = axis.taps_of(block + i);
             for (tap, &weight) in taps.iter().enumerate() {
-                let source = first + tap - window;
-                assert!(source < WIDE_WINDOW, "{first} and {window} do not fit a window");
-                self.picks[begin + tap / 2][2 * i + tap % 2] = source as u16;
+                self.picks[begin + tap / 2][2 * i + tap % 2] = (first + tap - window) as u16;
                 self.weights[begin + tap / 2][2 * i + tap % 2] = weight as i16;
             }
         }
         self.firsts.push(window as u32);
     }
 
-    /// 2 or 4 for each output sample.
+    /// 2, 4 or 6 for each output sample.
     pub(super) fn taps(&self) -> usize {
         self.taps
     }
@@ -155,11 +161,8 @@ impl WideWindows {
     }
 }
 
-/// 2 or 4: room for the taps of every output sample; none where one has more.
-fn few_taps(axis: &Axis) -> Option<usize> {
-    match (0..axis.firsts().len()).map(|i| axis.taps_of(i).1.len()).max()? {
-        0..=2 => Some(2),
-        3..=4 => Some(4),
-        _ => None,
-    }
+/// The taps of the output sample that has the most, to an even number; none where they are more than `most`.
+fn most_taps(axis: &Axis, most: usize) -> Option<usize> {
+    let counts = (0..axis.firsts().len()).map(|i| axis.taps_of(i).1.len());
+    counts.max().map(|count| count.next_multiple_of(2)).filter(|&count| count <= most)
 }

@@ -46,7 +46,7 @@ pub(crate) const RETINA_CHANNELS: Channels = Channels { rtp: 0, rtcp: 1 };
 pub(crate) enum Action {
     /// Connect to this address instead, then call [`Dialogue::handle_connected`].
     Connect(SourceUrl),
-    /// Bind two UDP ports, then call [`Dialogue::handle_ports`].
+    /// Bind two UDP ports, then call [`Dialogue::handle_ports`] or [`Dialogue::handle_no_ports`].
     BindUdp,
     /// The camera will send from here.
     Udp { source: Option<IpAddr>, ports: Option<(u16, u16)> },
@@ -195,6 +195,11 @@ impl Dialogue {
         self.state == State::Playing
     }
 
+    /// What the camera sends over, once it plays; else what it is asked for.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// What the camera is connected to at.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
@@ -279,6 +284,14 @@ impl Dialogue {
         let transport = format!("RTP/AVP;unicast;client_port={}-{}", ports.0, ports.1);
         let request = Message::request("SETUP", &waiting.uri).with("Transport", transport);
         self.send(now, request, Purpose::Retina(waiting));
+    }
+
+    /// Follows [`Action::BindUdp`] where there are none.
+    pub(crate) fn handle_no_ports(&mut self, now: Instant) {
+        match self.waiting.take() {
+            Some(waiting) if self.can_do_tcp() => self.try_the_other_transport(now, waiting),
+            _ => self.fail(now, Failure::Internal),
+        }
     }
 
     /// The session is to end, because nobody wants it any more.

@@ -12,7 +12,7 @@ mod hoard;
 mod stream;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ pub(super) struct Relay {
     camera_name: String,
     certificate: Certificate,
     /// Our address towards the camera.
-    local: IpAddr,
+    local: SocketAddr,
     from_camera: ReadHalf<Connection>,
     to_camera: WriteHalf<Connection>,
     /// Something was written that TLS may still hold.
@@ -63,6 +63,8 @@ pub(super) struct Relay {
     to_retina: BytesMut,
     gate_url: String,
     dialogue: Dialogue,
+    /// An earlier session found out that the camera sends over nothing but UDP.
+    has_refused_tcp: bool,
     stream: Option<Stream>,
     udp: Option<Udp>,
     record: Arc<Record>,
@@ -96,7 +98,7 @@ impl Relay {
         (told, pictures): (Arc<Told>, Pictures),
         stop: CancellationToken,
     ) -> Self {
-        let (local, peer) = (connection.local().ip(), connection.peer());
+        let (local, peer) = (connection.local(), connection.peer());
         let (from_camera, to_camera) = tokio::io::split(connection);
         Self {
             camera_name: config.name.clone(),
@@ -111,6 +113,7 @@ impl Relay {
             to_retina: BytesMut::new(),
             dialogue: Dialogue::new(config.source.clone(), peer, transport, gate_url.clone()),
             gate_url,
+            has_refused_tcp: (config.transport, transport) == (Transport::Tcp, Transport::Udp),
             stream: None,
             udp: None,
             record,
@@ -246,7 +249,7 @@ impl Relay {
                 if !may_be_sent_to(peer.ip(), self.dialogue.peer().ip()) {
                     return Err(self.lost_camera(Failure::RedirectedNowhere).await);
                 }
-                self.local = connection.local().ip();
+                self.local = connection.local();
                 (self.from_camera, self.to_camera) = tokio::io::split(connection);
                 self.wire = Wire::new();
                 self.dialogue.handle_connected(now(), peer);
@@ -259,11 +262,11 @@ impl Relay {
                 }
                 Err(error) => {
                     tracing::warn!(camera = %self.camera_name, "no UDP ports for the camera's packets: {error}");
-                    self.dialogue.fail(now(), Failure::Internal);
+                    self.dialogue.handle_no_ports(now());
                 }
             },
             Action::Udp { source, ports } => {
-                let peer = self.dialogue.peer().ip();
+                let peer = self.dialogue.peer();
                 if let Some(udp) = &mut self.udp {
                     udp.begin(peer, source, ports).await;
                 }
@@ -323,8 +326,11 @@ impl Relay {
             // The camera prefers its connection, whatever it was asked for.
             self.udp = None;
         }
-        if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
-            udp.play(now);
+        if self.dialogue.is_playing() {
+            let _ = self.told.transport.set(self.dialogue.transport());
+            if let Some(udp) = &mut self.udp {
+                udp.play(now);
+            }
         }
         if let Some(sets) = self.dialogue.take_parameter_sets() {
             let _ = self.told.parameter_sets.set(sets);
@@ -386,7 +392,7 @@ impl Relay {
         stream.count(&self.record);
         let is_lossy = udp.count(&self.record, now) == Path::FallBack;
         let is_dead = udp.is_dead(now);
-        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() {
+        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() && !self.has_refused_tcp {
             let over_udp = if is_dead { Failure::DeadUdp { after: DEAD_AFTER } } else { Failure::LossyUdp };
             failure = failure.or(Some(over_udp));
         }

@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use crate::camera::Transport;
 use crate::decode::MAX_PIXELS;
 use crate::gate::{Broken, MAX_BODY, TooLarge};
 
@@ -52,6 +53,8 @@ pub(crate) enum Failure {
     NoSuchStream,
     #[error("the camera refused {step} ({status})")]
     Status { step: Step, status: u16 },
+    #[error("the camera set up another transport than it was asked for, asking for {} next", .next.as_str())]
+    AnotherTransport { next: Transport },
     #[error("unreadable answer to {step}")]
     BadAnswer { step: Step },
     #[error("the camera leads to another address more than {times} times")]

@@ -18,8 +18,9 @@ use tokio::time::{sleep_until, timeout};
 use super::Source;
 use super::failure::{Failure, Step};
 use super::watchdog::Watchdog;
+use super::way::Way;
 use crate::align::clock::{SenderReport, SourceClock};
-use crate::camera::{CameraConfig, Transport};
+use crate::camera::CameraConfig;
 use crate::decode::MAX_PIXELS;
 use crate::gate::Gate;
 use crate::queue::{AccessUnit, Codec, Feeder};
@@ -44,8 +45,7 @@ pub(crate) struct RtspSource {
     record: Arc<Record>,
     feeder: Feeder,
     watchdog: Watchdog,
-    /// How packets are asked for: as configured, until too many are lost over UDP.
-    transport: Transport,
+    way: Way,
     /// What is left of the last session: its TEARDOWN. There is never another connection beside it.
     relay: Option<JoinHandle<()>>,
 }
@@ -66,9 +66,7 @@ impl Source for RtspSource {
             Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
         };
-        if failure.is_changeover() {
-            self.transport = Transport::Tcp;
-        }
+        self.way.failed(now(), &failure);
         self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
         failure
     }
@@ -77,8 +75,8 @@ impl Source for RtspSource {
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
-        let transport = config.transport;
-        Self { config, record, feeder, watchdog, transport, relay: None }
+        let way = Way::new(config.transport);
+        Self { config, record, feeder, watchdog, way, relay: None }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -96,13 +94,18 @@ impl RtspSource {
 
     /// Everything up to PLAY.
     async fn open(&mut self) -> Result<(Gate, Demuxed, Video), Failure> {
-        let mut gate = Gate::open(&self.config, self.transport, self.record.clone()).await?;
+        let asked = self.way.asked(now());
+        let mut gate = Gate::open(&self.config, asked, self.record.clone()).await?;
         self.relay = gate.take_relay();
         let opened = timeout(OPENING_TIMEOUT, self.play(&gate)).await;
         let source = &self.config.source;
         let address = || format!("{}:{}", source.host(), source.port());
         let (demuxed, video) =
             opened.map_err(|_| Failure::NoAnswer { address: address(), after: OPENING_TIMEOUT })??;
+        if let Some(used) = gate.transport() {
+            self.way.plays(now(), asked, used);
+            self.record.plays_over(used);
+        }
         Ok((gate, demuxed, video))
     }
 
@@ -151,7 +154,8 @@ impl RtspSource {
                     let (deadline, failure) =
                         self.watchdog.deadline(playing_since, last_received, frames.as_ref());
                     if deadline <= now() {
-                        return failure;
+                        // The gate judges silence over UDP by the packets, in the same time.
+                        return gate.failure().unwrap_or(failure);
                     }
                     silence.as_mut().reset(deadline.min(now() + self.watchdog.silence()).into());
                     continue;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use wallcast_compositor::{
-    CanvasSize, Color, Layout, LayoutProblem, MAX_TILES, Presentation, Preset, PresetError, Spacing, TileRect,
+    CanvasSize, Color, Layout, LayoutProblem, MAX_TILES, Overlay, Presentation, Preset, PresetError, Spacing,
+    TileRect,
 };
 
 use super::cameras::Cameras;
@@ -27,7 +28,14 @@ pub(super) fn read(
     findings: &mut Findings<'_>,
 ) -> Option<Arrangement> {
     let fit = fields.get("fit").map_or(Some(None), |field| presentation::fit(&field, findings).map(Some));
-    let plain = Presentation { fit: fit.flatten().unwrap_or_default(), ..Presentation::default() };
+    let overlay = or_default(fields.get("overlay"), Overlay::default(), |field| {
+        presentation::overlay(field, &Overlay::default(), findings)
+    });
+    let plain = Presentation {
+        fit: fit.flatten().unwrap_or_default(),
+        overlay: overlay.clone().unwrap_or_default(),
+        ..Presentation::default()
+    };
     let background = or_default(fields.get("background"), Color::BLACK, |field| color(field, findings));
     let arranged = match fields.get("layout") {
         Some(layout) if layout.is_list() => {
@@ -73,6 +81,7 @@ pub(super) fn read(
     };
     let (layout, spacing, tiles) = arranged?;
     fit?;
+    overlay?;
     Some(Arrangement::new(layout.with_background(background?), spacing, tiles, plain))
 }
 

@@ -13,7 +13,7 @@ use super::tiles::{self, Places};
 use super::{WallEntry, scalars, written};
 use crate::arrangement::{Arrangement, Tile};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "size",
     "fps",
     "bitrate",
@@ -23,6 +23,7 @@ const KEYS: [&str; 12] = [
     "layout",
     "tiles",
     "fit",
+    "overlay",
     "background",
     "gap",
     "border",

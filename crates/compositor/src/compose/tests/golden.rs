@@ -2,6 +2,8 @@
 //!
 //! Where one changes, the test writes it as PNG (see `png`). Look at it before you believe the new checksum.
 
+mod overlays;
+
 use super::png;
 use super::*;
 use crate::colour::Color;

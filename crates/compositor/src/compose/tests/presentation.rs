@@ -1,6 +1,7 @@
 //! Turns, crops and masks against what they mean, over many sizes; random, but the same in every run.
 
 use super::*;
+use crate::overlay::Overlay;
 use crate::presentation::{Area, Presentation, Rotation};
 
 /// A linear congruential generator (Knuth's MMIX).
@@ -33,6 +34,7 @@ impl Random {
             rotation: Rotation::by_degrees(90 * self.below(4)).expect("a quarter turn"),
             mirrored: self.below(2) == 0,
             masks: (0..self.below(4)).map(|_| self.area()).collect(),
+            overlay: Overlay::default(),
         }
     }
 
@@ -62,8 +64,9 @@ fn paint(
     let rect = TileRect { x, y, width, height, presentation: presentation.clone(), ..TileRect::default() };
     let layout = Layout::explicit(size(160, 128), vec![rect]).expect("a layout");
     let mut compositor = Compositor { instructions, ..Compositor::new(&layout) };
-    let mut easel = Easel { canvas: &mut compositor.canvas, background: [90, 90, 90], instructions };
-    compositor.tiles[0].paint(&mut easel, Some(view)).expect("a good picture");
+    let (background, now) = ([90, 90, 90], Instant::now());
+    let mut easel = Easel { canvas: &mut compositor.canvas, background, instructions, now };
+    compositor.tiles[0].paint(&mut easel, Some(view).into()).expect("a good picture");
     Painted { canvas: compositor.canvas, tile: Rect { x, y, width, height } }
 }
 

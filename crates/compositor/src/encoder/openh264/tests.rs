@@ -125,3 +125,38 @@ fn a_bitrate_that_needs_a_higher_level_takes_a_new_encoder() {
     assert!(!encoder.set_bitrate(bitrate(10_000_001)));
     assert_eq!(encoder.level().idc(), 30);
 }
+
+#[test]
+fn a_canvas_in_slices_is_one_picture_after_the_other_as_well() {
+    let config = config(640, 368, 25, 1_000_000);
+    let mut encoder = OpenH264::with_threads(config, 3).expect("opens");
+    let units: Vec<Encoded> = (0..20).map(|tick| encode(&mut encoder, tick, tick == 9)).collect();
+    for (tick, unit) in units.iter().enumerate() {
+        let expected = if unit.key { vec![7, 8, 5, 5, 5] } else { vec![1, 1, 1] };
+        assert_eq!((types(&unit.data), unit.key), (expected, tick == 0 || tick == 9), "tick {tick}");
+    }
+    let decoded = testing::decode(&units);
+    assert_eq!(decoded.len(), units.len());
+    for (tick, picture) in (0..).zip(&decoded) {
+        let psnr = testing::psnr(picture, &moving(config.size, tick, false));
+        assert!(psnr > 30.0, "{psnr:.1} dB at tick {tick}");
+    }
+}
+
+#[test]
+fn a_cut_out_of_a_standing_picture_does_not_take_seconds_to_send() {
+    let config = config(640, 360, 25, 300_000);
+    let mut encoder = OpenH264::new(config).expect("opens");
+    let mut units = Vec::new();
+    for tick in 0..100 {
+        // It stands still until it is as good as it gets.
+        let shown = if tick < 60 { 0 } else { 500 + tick };
+        let canvas = moving(config.size, shown, tick >= 60);
+        let time = CanvasTime::new(tick, config.fps);
+        units.push(encoder.encode(&canvas, false, time).expect("encodes").expect("nothing is skipped"));
+    }
+    let cut = &units[60];
+    assert!(cut.data.len() * 8 < 150_000, "{} bits", cut.data.len() * 8);
+    assert!(cut.key, "what is encoded again refers to nothing that viewers have not seen");
+    assert_eq!(testing::decode(&units).len(), units.len());
+}
