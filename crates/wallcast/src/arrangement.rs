@@ -18,6 +18,7 @@ pub struct Arrangement {
     layout: Layout,
     spacing: Spacing,
     tiles: Vec<Tile>,
+    plain: Presentation,
 }
 
 /// What a tile shows.
@@ -43,14 +44,15 @@ impl Tile {
 
 impl Arrangement {
     /// `tiles` are those of the first placements of `layout`, which already shows them as they are to be shown; `spacing`
-    /// is what it was made with, and `written` what all of it was read from.
+    /// is what it was made with, and `plain` how cameras are shown of which nothing is said. What all of it was read from
+    /// comes by [`Arrangement::with_written`].
     pub(crate) fn new(
-        written: Map<String, Value>,
         layout: Layout,
         spacing: Spacing,
         tiles: Vec<Tile>,
+        plain: Presentation,
     ) -> Arrangement {
-        Arrangement { written, layout, spacing, tiles }
+        Arrangement { written: Map::new(), layout, spacing, tiles, plain }
     }
 
     /// The same arrangement, from something else.
@@ -66,6 +68,11 @@ impl Arrangement {
     /// The distances of a layout with a name.
     pub fn spacing(&self) -> Spacing {
         self.spacing
+    }
+
+    /// How a camera is shown of which nothing is said.
+    pub fn plain(&self) -> &Presentation {
+        &self.plain
     }
 
     /// What the places show, in their order; fewer than places where a layout has cells left over, which show the background.

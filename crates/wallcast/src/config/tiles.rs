@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::Map;
 use wallcast_compositor::{
     CanvasSize, Color, Layout, LayoutProblem, MAX_TILES, Overlay, Presentation, Preset, PresetError, Spacing,
     TileRect,
@@ -83,7 +82,7 @@ pub(super) fn read(
     let (layout, spacing, tiles) = arranged?;
     fit?;
     overlay?;
-    Some(Arrangement::new(Map::new(), layout.with_background(background?), spacing, tiles))
+    Some(Arrangement::new(layout.with_background(background?), spacing, tiles, plain))
 }
 
 /// Where a layout is judged that cannot be.

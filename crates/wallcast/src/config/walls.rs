@@ -98,7 +98,7 @@ pub(super) fn default(
         encoder: EncoderChoice::default(),
         black_after: BLACK_AFTER,
         align: None,
-        arrangement: Arrangement::new(written, layout, spacing, tiles),
+        arrangement: Arrangement::new(layout, spacing, tiles, plain).with_written(written),
     })
 }
 

@@ -6,7 +6,7 @@ use super::fields::{Field, Fields, Findings};
 use super::scalars;
 
 /// Keys whose texts are names, even where they look like numbers.
-const NAMES: [&str; 3] = ["tiles", "camera", "tour"];
+const NAMES: [&str; 4] = ["tiles", "camera", "tour", "label"];
 
 /// The keys of a wall but for `others`. To be asked only where all of them could be read: variables are put in.
 pub(super) fn arrangement(

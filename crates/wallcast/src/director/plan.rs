@@ -82,7 +82,7 @@ impl Plan {
         let has_tile = |camera: &str| plan.contents.iter().any(|content| content.position(camera).is_some());
         let seen = |camera: &String| Seen {
             camera: camera.clone(),
-            presentation: elsewhere.get(camera).cloned().unwrap_or_default(),
+            presentation: elsewhere.get(camera).unwrap_or(base.plain()).clone(),
         };
         let guests: Vec<Seen> = promoted
             .iter()

@@ -157,6 +157,10 @@ fn a_camera_without_a_tile_is_shown_as_elsewhere_and_hides_one_for_a_while() {
     assert_eq!(scene.cameras.join(" "), "a g c d");
     assert!(scene.layout.placements()[1].presentation().mirrored, "masks and the like are another wall's");
     wall.check(5.0, "a b c d");
+    // Of a camera that is on no wall, the wall's own way is known.
+    let mut wall = Virtual::of("layout: columns, tiles: [a, b, c, d], fit: cover");
+    wall.promote(0.0, "e", 5.0);
+    assert_eq!(wall.scene(0.0).layout.placements()[1].fit(), wallcast_compositor::Fit::Cover);
     // A cell that is left over takes the one that is in the way.
     let mut wall = Virtual::of("layout: 1+5, tiles: [a, b]");
     wall.promote(0.0, "g", 5.0);

@@ -107,8 +107,8 @@ fn answer(document: Map<String, Value>, etag: String) -> Response {
     (headers, Value::Object(document).to_string()).into_response()
 }
 
-/// By content, so that it survives a restart that changes nothing; and by number, so that of two who replace the same one
-/// with the same thing only one does.
+/// By content, so that one from before a restart never means another layout; and by number, so that of two who replace
+/// the same one with the same thing only one does.
 fn etag(document: &Map<String, Value>, version: u64) -> String {
     let text = serde_json::to_string(document).unwrap_or_default();
     let hash = Sha256::digest(text.as_bytes());
