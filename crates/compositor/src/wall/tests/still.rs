@@ -72,3 +72,44 @@ fn another_layout_is_a_change() {
     wall.view().rearrange(config(60).layout, vec![]).expect("fits");
     wait_until("it is encoded", || sink.count() >= before + 10);
 }
+
+/// CPU seconds of the threads of this name.
+fn cpu(name: &str) -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let seconds = tasks.filter_map(|task| {
+        let read = |file| std::fs::read_to_string(task.path().join(file)).ok();
+        let times =
+            read("schedstat").filter(|_| read("comm").is_some_and(|found| found.trim_end() == name))?;
+        times.split(' ').next()?.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e9)
+    });
+    seconds.sum()
+}
+
+#[test]
+fn a_still_wall_costs_a_fraction_of_encoding_the_same_picture_at_every_tick() {
+    /// The same picture, told to be another one where it is to be encoded.
+    struct Same(Vec<u8>, u64, bool);
+    impl TileSource for Same {
+        fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
+            self.1 += u64::from(self.2);
+            let (planes, strides) = ([&self.0[..]; 3], [640, 320, 320]);
+            let picture = picture(&[0; 64], self.1);
+            paint(Some(PictureView { width: 640, height: 360, planes, strides, ..picture }).into());
+        }
+    }
+    let per_second = |name: &str, told_to_be_new: bool| {
+        let size = CanvasSize::new(640, 360).expect("a valid size");
+        let (layout, name) = (Layout::grid(size, 1).expect("a grid"), name.to_owned());
+        let config = WallConfig { size, layout, name: name.clone(), ..config(25) };
+        let samples = (0..640 * 360_u32).map(|i| (i * i / 640 % 200) as u8).collect();
+        let tiles: Vec<Box<dyn TileSource>> = vec![Box::new(Same(samples, 1, told_to_be_new))];
+        let wall = Wall::start(config, tiles, vec![Keeps::wanted()]).expect("starts");
+        wait_ticks(&wall, 15);
+        let used = || cpu(&format!("encode-{name}")) + cpu(&format!("wall-{name}"));
+        let before = used();
+        wait_ticks(&wall, 50);
+        (used() - before) / 2.0
+    };
+    let (every_tick, still) = (per_second("busy", true), per_second("still", false));
+    assert!(still * 3.0 < every_tick, "still {still} cores, encoding at every tick {every_tick} cores");
+}
