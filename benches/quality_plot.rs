@@ -59,7 +59,7 @@ fn panel(panel: &Panel) -> String {
     let mut text = format!(
         "<path d=\"M{left} {top}V{bottom}H{far}\" fill=\"none\" stroke=\"#888\"/>\n\
          <text x=\"{left}\" y=\"22\" font-weight=\"bold\">{}</text>\n\
-         <text x=\"{far}\" y=\"22\" text-anchor=\"end\" fill=\"#555\">PSNR, dB, at 2, 4 and 6 Mb/s</text>\n\
+         <text x=\"{far}\" y=\"22\" text-anchor=\"end\" fill=\"#555\">PSNR, dB</text>\n\
          <text x=\"{far}\" y=\"{}\" text-anchor=\"end\" fill=\"#555\">CPU, ms a canvas</text>\n",
         panel.name,
         bottom + 34.0
