@@ -437,7 +437,10 @@ async fn c02_slides_are_connected_to_anew_once_and_not_at_every_slide() {
         fmtp: String::new(),
     };
     let camera = Hostile::showing(film).await;
-    let trial = Trial::start("c02c", &camera).await;
+    // Black later than a slide lasts: B1 goes by new pictures, of which there are none in between.
+    let change = |config| wallcast_ingest::CameraConfig { silence: SCALED, ..config };
+    let setting = Setting { black_after: Duration::from_secs(10), change, ..Setting::default() };
+    let trial = Trial::start_with("c02c", &camera, setting).await;
     trial.until_live_in_visit(&camera, 2, 15).await;
     let began = Instant::now();
     trial.until("five slides", 30, |_| began.elapsed() > Duration::from_secs(20)).await;
