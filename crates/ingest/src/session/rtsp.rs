@@ -94,6 +94,8 @@ impl RtspSource {
         let Some(relay) = &mut self.relay else { return };
         if timeout(limit, &mut *relay).await.is_err() {
             relay.abort();
+            // Its connection must be closed before the next one is opened: cameras have few places.
+            let _aborted = relay.await;
         }
         self.relay = None;
     }
