@@ -251,11 +251,12 @@ fn a_wall_of_dead_cameras_still_serves_its_page_and_black_tiles() {
     let before = viewer.received().frames;
     sleep(Duration::from_secs(8));
     let rate = (viewer.received().frames - before) as f64 / 8.0;
-    assert!(rate > 24.0, "a viewer gets {rate} frames a second");
+    // One a second is what a wall sends that stands still, and half a second of all whenever a reason changes.
+    assert!((0.9..20.0).contains(&rate), "a viewer gets {rate} frames a second");
     let fps = wallcast.number("/walls/wall/fps");
     assert!(fps >= 24.5, "the wall has {fps} ticks a second");
     let samples = watch.samples(0);
-    assert!(samples.len() > 50, "{} frames", samples.len());
+    assert!(samples.len() > 8, "{} frames", samples.len());
     assert!(samples.iter().all(Sample::is_black), "{:?}", samples.iter().find(|sample| !sample.is_black()));
     for tile in wallcast.stat("/walls/wall/tiles").as_array().unwrap() {
         assert!(matches!(tile["state"].as_str().unwrap(), "connecting" | "offline"), "{tile}");
