@@ -87,6 +87,11 @@ impl Compositor {
         self.canvas = canvas;
     }
 
+    /// Whether the canvas is elsewhere.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.canvas.plane(0).is_empty()
+    }
+
     /// The canvas was lent and is lost: a new one, on which everything is painted at the next tick.
     pub(crate) fn renew_canvas(&mut self) {
         self.canvas = Canvas::filled(self.canvas.size(), self.background);
@@ -156,6 +161,7 @@ fn tiles(layout: &Layout, mut before: Vec<Tile>) -> Vec<Tile> {
             beneath,
             painted: Painted::Unknown,
             scaling,
+            made_for: None,
             imprint,
             repainted: false,
             panicked: false,
@@ -182,6 +188,8 @@ struct Tile {
     beneath: Vec<usize>,
     painted: Painted,
     scaling: Option<Scaling>,
+    /// The size of the first picture, for which a crop or a mask in pixels was made.
+    made_for: Option<(u32, u32)>,
     /// What is written over it.
     imprint: Imprint,
     repainted: bool,
@@ -234,10 +242,17 @@ impl Tile {
     ) -> Result<(), PictureError> {
         picture.check()?;
         let format = Format::of(picture);
+        let (width, height) = (picture.width, picture.height);
+        if self.made_for.is_some_and(|made_for| made_for != (width, height)) {
+            return Err(PictureError::Area { width, height });
+        }
         let scaling = match self.scaling.take() {
             Some(scaling) if scaling.format() == format => scaling,
             _ => Scaling::new(format, &self.placement, easel.instructions)?,
         };
+        if self.placement.presentation().has_areas_in_pixels() {
+            self.made_for = Some((width, height));
+        }
         let generation = picture.generation;
         let is_rewritten = self.imprint.prepare(easel.now, Content::Picture { generation }, caption);
         let wanted = Painted::Picture { format, generation };
@@ -271,7 +286,9 @@ impl Tile {
 
     /// Each reason once: the next picture has the same.
     fn tell_refused(&mut self, number: usize, error: PictureError) {
-        if self.told.replace(error) != Some(error) {
+        // A camera that changes its size with every picture must not fill the log.
+        let kind = std::mem::discriminant(&error);
+        if self.told.replace(error).is_none_or(|told| std::mem::discriminant(&told) != kind) {
             tracing::warn!(tile = number, %error, "a picture is not shown; its tile is black");
         }
     }
@@ -289,7 +306,7 @@ impl Tile {
         }
         self.scaling = None;
         self.imprint = Imprint::new(&self.placement.presentation().overlay, self.placement.rect());
-        self.paint_flat(easel, BLACK, false);
+        self.paint_flat(easel, BLACK, true);
     }
 }
 

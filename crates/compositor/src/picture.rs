@@ -61,9 +61,11 @@ pub enum PictureError {
         /// The least that holds all rows.
         expected: usize,
     },
-    /// A crop or a mask in pixels reaches outside of the picture: it was made for pictures of another size. Nothing is
-    /// shown rather than what the mask was to hide.
-    #[error("found a crop or a mask outside of the picture of {width}x{height}, expected one inside")]
+    /// A crop or a mask in pixels was made for pictures of another size: it reaches outside of this one, or the first
+    /// pictures had another size. Nothing is shown rather than what the mask was to hide.
+    #[error(
+        "found a picture of {width}x{height}, expected the size that the tile's crop or mask in pixels was made for (fractions go with any)"
+    )]
     Area {
         /// The picture's width.
         width: u32,

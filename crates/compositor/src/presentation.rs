@@ -233,6 +233,11 @@ pub(crate) struct Orientation {
 }
 
 impl Presentation {
+    /// Whether it can only be meant for pictures of one size.
+    pub(crate) fn has_areas_in_pixels(&self) -> bool {
+        self.crop.iter().chain(&self.masks).any(Area::is_in_pixels)
+    }
+
     pub(crate) fn orientation(&self) -> Orientation {
         let (is_transposed, flips_rows, flips_columns) = match self.rotation {
             Rotation::None => (false, false, false),

@@ -12,7 +12,7 @@
 //! canvas: this 0.9; swscale's `area` through ffmpeg 3.1; the crate `fast_image_resize` with its box filter 6.8, without
 //! placing anything on a canvas; copying as many bytes 0.6. libyuv was ruled out by what it does: between 2:1 and 1:1 its
 //! box filter is plain bilinear, which is not an area filter. What is needed is two filters on one sample format, so they
-//! are kept here, in a scalar and an AVX2 form that are bit-identical and tested to be.
+//! are kept here, in a scalar, an AVX2 and an AVX-512 form that are bit-identical and tested to be.
 
 #[allow(unsafe_code, reason = "AVX2 intrinsics, behind safe functions that check their slices")]
 #[cfg(target_arch = "x86_64")]

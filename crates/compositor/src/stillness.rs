@@ -9,13 +9,16 @@ use std::time::Duration;
 
 /// How long after a change the picture still gets better.
 pub(crate) const SETTLES_IN: Duration = Duration::from_millis(500);
+/// How long a still picture is encoded after an IDR: without that it would pulse with every one.
+pub(crate) const SHARPENS_IN: Duration = Duration::from_millis(200);
 /// Something comes so often, so that neither players nor recorders take the stream for dead.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Decides for every canvas. Tell it of changes, ask [`Stillness::is_due`], and tell what came of encoding.
 #[derive(Debug, Default)]
 pub(crate) struct Stillness {
-    changed: Option<Duration>,
+    /// The picture gets better until then.
+    settled_at: Option<Duration>,
     last: Option<Duration>,
     /// The last canvas that was to be encoded was left out.
     owed: bool,
@@ -24,13 +27,22 @@ pub(crate) struct Stillness {
 impl Stillness {
     /// The canvas at `now` is not the one before, or somebody sees it for the first time.
     pub(crate) fn handle_change(&mut self, now: Duration) {
-        self.changed = Some(now);
+        self.settle_until(now + SETTLES_IN);
+    }
+
+    /// The canvas at `now` was encoded as an IDR, which is coarser than what it stands for.
+    pub(crate) fn handle_key_frame(&mut self, now: Duration) {
+        self.settle_until(now + SHARPENS_IN);
+    }
+
+    fn settle_until(&mut self, then: Duration) {
+        self.settled_at = self.settled_at.max(Some(then));
     }
 
     /// Whether the canvas at `now` is to be encoded.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
-        let within = |then: Option<Duration>, span| then.is_some_and(|then| now.saturating_sub(then) < span);
-        self.owed || within(self.changed, SETTLES_IN) || !within(self.last, HEARTBEAT)
+        let beats = self.last.is_none_or(|last| now.saturating_sub(last) >= HEARTBEAT);
+        self.owed || beats || self.settled_at.is_some_and(|then| now < then)
     }
 
     /// The canvas at `now` was given to the encoder: an access unit came of it, or none.
@@ -81,6 +93,16 @@ mod tests {
         // A camera at 5 frames a second keeps the wall at its full rate.
         let seldom: Vec<u64> = (0..200).step_by(5).collect();
         assert_eq!(encoded(200, &seldom, &[]), all);
+    }
+
+    #[test]
+    fn a_key_frame_of_a_still_picture_is_made_sharp_again() {
+        let mut stillness = Stillness::default();
+        let due = |stillness: &Stillness, tick: u64| stillness.is_due(Duration::from_millis(40 * tick));
+        stillness.handle_encoded(Duration::ZERO, true);
+        stillness.handle_key_frame(Duration::ZERO);
+        assert!((1..5).all(|tick| due(&stillness, tick)));
+        assert!((5..25).all(|tick| !due(&stillness, tick)) && due(&stillness, 25));
     }
 
     #[test]

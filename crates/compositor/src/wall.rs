@@ -52,7 +52,8 @@ pub trait Sink: Send + Sync {
     /// Whether anybody watches through it; asked at every tick.
     fn is_wanted(&self) -> bool;
 
-    /// Takes an access unit, at every tick at which it is wanted. It never waits: what cannot be taken is dropped and
+    /// Takes an access unit: at every tick at which it is wanted and the canvas changed, and once a second while nothing
+    /// does. It never waits: what cannot be taken is dropped and
     /// counted by the sink.
     fn deliver(&self, unit: &AccessUnit);
 }

@@ -19,7 +19,7 @@ use crate::stage::{Cast, Opening, Stage, StageTask};
 use crate::state::{State, StateFile};
 
 /// A wall that has kept no tick, or delivered nothing to its viewers, for so long stands still.
-const STANDING_STILL_AFTER: Duration = Duration::from_secs(5);
+const STANDING_STILL_AFTER: Duration = Duration::from_secs(10);
 /// How long a camera may take from PLAY to its first decoded picture: a group of pictures of 20 s is seen in the field.
 const FIRST_FRAME_BUDGET: Duration = Duration::from_secs(20);
 /// A camera without a decoded picture for so long is connected to again, whenever its walls turn black.

@@ -27,7 +27,7 @@ const CHROMA_MIDDLE: i32 = (128 << FACTOR_BITS) + (1 << (FACTOR_BITS - 1));
 /// How many bytes ahead of the rows under its weights a block asks for: as many rows as are this long together.
 pub(super) fn ahead(stride: usize) -> usize {
     const BYTES: usize = 8192;
-    (BYTES / stride.max(1)).max(AHEAD) * stride
+    (BYTES / stride.max(1)).max(AHEAD).wrapping_mul(stride)
 }
 
 pub(super) fn weigh_rows(rows: &[u8], stride: usize, weights: &[u16], row: &mut [i16]) {

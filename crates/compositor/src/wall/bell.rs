@@ -51,12 +51,4 @@ impl Bell {
             }
         }
     }
-
-    /// Sleeps until then, or until the bell is rung.
-    pub(super) fn sleep_until(&self, until: Instant) {
-        let mut stopping = self.stopping.lock();
-        if !*stopping {
-            self.rung.wait_until(&mut stopping, until);
-        }
-    }
 }

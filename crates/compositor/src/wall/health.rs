@@ -6,7 +6,7 @@ use thiserror::Error;
 /// How an encoder can stall. It is replaced by a new one every time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stall {
-    /// It was not open after 5 s.
+    /// It was not open after 30 s.
     Opening,
     /// It has had a canvas for 2 s (failure P4).
     NoAnswer,
@@ -16,7 +16,7 @@ pub enum Stall {
     NoKeyFrame,
 }
 
-/// Encoders that stalled one after the other, without a key frame between them: the wall's viewers look at a frozen picture,
+/// Encoders that stalled one after the other, none of which gave access units for 2 s: the wall's viewers look at a frozen picture,
 /// and a new encoder does not help. The wall goes on trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the encoder {encoder} stalled {times} times in a row; at last {stall}")]
@@ -32,7 +32,7 @@ pub struct EncoderFailure {
 impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stall::Opening => "it did not open within 5 s",
+            Stall::Opening => "it did not open within 30 s",
             Stall::NoAnswer => "it kept a canvas for 2 s",
             Stall::NoUnit => "it gave no access unit for 2 s of canvases",
             Stall::NoKeyFrame => "it made no key frame of 25 canvases",

@@ -16,10 +16,15 @@ use std::time::{Duration, Instant};
 
 /// After a second failure in a row the next encoder is opened no sooner than this.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// A driver may take its time to wake up, and so much of it.
-const OPENS_WITHIN: Duration = Duration::from_secs(5);
+/// A driver may take its time to wake up, and `auto` tries five of them for 5 s each.
+/// (The tests have no such driver, and less time.)
+const OPENS_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
 /// An encoder that gives nothing for so many seconds' canvases has stalled (failure P4).
 const GIVES_WITHIN_SECONDS: u32 = 2;
+/// However slow the wall is: an encoder may hold back as many as it may when it is tried.
+const MAY_HOLD_BACK: u32 = 5;
+/// An encoder that has given access units for so long works. Every new one gives a first.
+const PROVED_AFTER: Duration = Duration::from_secs(2);
 /// An encoder that passes over so many demands for an IDR in a row has stalled (failure W12).
 const MOST_REFUSED: u32 = 25;
 /// How long the wall's end waits for its encoders' ends.
@@ -36,8 +41,10 @@ pub(super) struct Worker {
     station: Station,
     retired: Retired,
     open: OpenEncoder,
-    /// Failures since an encoder last gave something.
+    /// Failures since an encoder last proved that it works.
     failures: u32,
+    /// When this encoder gave its first access unit, in canvas time.
+    first_unit: Option<Duration>,
     reopen_at: Instant,
     /// How many canvases in a row have been given and nothing has come of them.
     barren: u32,
@@ -90,6 +97,7 @@ impl Worker {
             station: Station::Opening(encoding, Duration::ZERO),
             retired: Retired::default(),
             failures: 0,
+            first_unit: None,
             reopen_at: Instant::now(),
             barren: 0,
             key_frames: KeyFrames::new(shared.config.idr_every),
@@ -115,7 +123,10 @@ impl Worker {
             }
             figures = wanted;
             match clock.poll(now) {
-                Due::At(due) => self.shared.bell.sleep_until(due),
+                Due::At(due) => {
+                    let changed = || (self.shared.figures.lock().fps != figures.fps).then_some(());
+                    self.shared.bell.wait_until(due, changed);
+                }
                 Due::Now { tick, missed } => self.tick(tick, missed, figures),
             }
         }
@@ -136,7 +147,12 @@ impl Worker {
             }
             Ok(Ok(Outcome::Waiting)) => {}
             Ok(Err(fault)) => self.handle_fault(now, fault),
-            Err(panic) => note_panic(&self.shared, "the wall", &*panic),
+            Err(panic) => {
+                note_panic(&self.shared, "the wall", &*panic);
+                if self.compositor.is_lent() {
+                    self.compositor.renew_canvas();
+                }
+            }
         }
     }
 
@@ -188,9 +204,11 @@ impl Worker {
                 Some(encoded) => {
                     meters.frames_encoded += 1;
                     meters.byte_window.push(now, encoded.data.len() as f64);
-                    if encoded.key {
-                        meters.keyframes += 1;
+                    meters.keyframes += u64::from(encoded.key);
+                    let first = *self.first_unit.get_or_insert(at);
+                    if at.saturating_sub(first) >= PROVED_AFTER {
                         meters.stalls_in_a_row = (0, None);
+                        self.failures = 0;
                     }
                 }
                 None => meters.encode_errors += 1,
@@ -198,17 +216,20 @@ impl Worker {
         }
         self.key_frames.handle_encoded(at, encoded.as_ref().is_some_and(|encoded| encoded.key));
         self.stillness.handle_encoded(at, encoded.is_some());
+        // Not after one that the encoder made unasked: what follows it could be the next.
+        if force_idr && encoded.as_ref().is_some_and(|encoded| encoded.key) {
+            self.stillness.handle_key_frame(at);
+        }
         if self.key_frames.refused() >= MOST_REFUSED {
             return Err(Fault::Stall(Stall::NoKeyFrame));
         }
         let Some(Encoded { data, key }) = encoded else {
             self.barren += 1;
-            return match self.barren < GIVES_WITHIN_SECONDS * figures.fps.get() {
+            return match self.barren < (GIVES_WITHIN_SECONDS * figures.fps.get()).max(MAY_HOLD_BACK) {
                 true => Ok(Outcome::Waiting),
                 false => Err(Fault::Stall(Stall::NoUnit)),
             };
         };
-        self.failures = 0;
         self.barren = 0;
         self.deliver(&AccessUnit { data, key, canvas_time: tick, composed_at, sequence: self.sequence });
         self.sequence += 1;
@@ -325,6 +346,7 @@ impl Worker {
 
     /// There is no encoder from now on, and the next one's stream begins with an IDR.
     fn retire(&mut self) {
+        self.first_unit = None;
         match std::mem::replace(&mut self.station, Station::Closed) {
             Station::Opening(encoding, _) | Station::Open(encoding) => self.retired.push(encoding),
             Station::Closed => {}

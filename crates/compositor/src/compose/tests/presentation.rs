@@ -218,6 +218,22 @@ fn a_mask_in_pixels_is_never_laid_on_a_picture_that_it_does_not_fit() {
 }
 
 #[test]
+fn a_mask_in_pixels_hides_the_same_or_the_picture_is_not_shown() {
+    let mask = Area::pixels(20, 10, 28, 12).expect("an area");
+    let presentation = Presentation { masks: vec![mask], ..Presentation::default() };
+    let layout = Layout::grid(size(128, 72), 1).expect("a grid").with_presentations([presentation]);
+    // The second one has room for the mask, too; but what it is to hide is elsewhere there.
+    let pictures = [Picture::pattern(256, 144, 1), Picture::pattern(128, 72, 1)];
+    let mut tiles: Vec<Box<dyn TileSource>> = vec![Box::new(Alternates(pictures, 0))];
+    let mut compositor = Compositor::new(&layout);
+    for _ in 0..3 {
+        assert_eq!(compositor.compose(Instant::now(), &mut tiles).refused, 0);
+        assert_eq!(compositor.compose(Instant::now(), &mut tiles).refused, 1);
+        assert_eq!(checksum(compositor.canvas()), checksum(&Canvas::black(size(128, 72))));
+    }
+}
+
+#[test]
 fn a_cell_without_a_source_shows_the_background() {
     let layout = Layout::columns(size(128, 72)).with_background("red".parse().expect("a colour"));
     let mut compositor = Compositor::new(&layout);
