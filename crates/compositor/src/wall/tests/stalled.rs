@@ -46,7 +46,7 @@ fn blocking(name: &str, blocking: usize, sink: &Arc<Keeps>) -> (Wall, Opens, Arc
         let mut canvases = 0;
         let look = move |_: &Canvas, _| {
             canvases += 1;
-            if blocks && (canvases > 1 || count_of(&door) > 0) {
+            if blocks && canvases > 1 {
                 door.pass();
             }
         };
