@@ -37,6 +37,7 @@ pub use self::layouts::{LayoutRules, Unusable};
 pub(crate) use self::problem::is_safe_to_show;
 use self::problem::shown;
 pub use self::problem::{Problem, Problems, Warning};
+pub(crate) use self::scalars::bitrate as bits_a_second;
 use crate::arrangement::Arrangement;
 use crate::auth::Auth;
 

@@ -10,6 +10,7 @@ mod layout;
 mod pages;
 mod promote;
 mod stats;
+mod stream;
 mod tiles;
 mod whep;
 
@@ -53,6 +54,7 @@ pub fn router(running: Running) -> Router {
         )
         .route("/api/v1/walls/{name}/promote/{camera}", delete(promote::end))
         .route("/api/v1/walls/{name}/tiles", get(tiles::tiles))
+        .route("/api/v1/walls/{name}/stream", get(stream::get).patch(stream::patch))
         .fallback(no_such_page)
         .method_not_allowed_fallback(no_such_method)
         .with_state(Shared { running })
@@ -62,7 +64,7 @@ async fn no_such_page(method: Method, uri: Uri) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("{method} {:?}", uri.path()),
-        "GET / , /wall/{name}, /stats or /livez, POST /whep/{name}, or a path under /api/v1/walls/{name}: layout, promote, tiles",
+        "GET / , /wall/{name}, /stats or /livez, POST /whep/{name}, or a path under /api/v1/walls/{name}: layout, promote, tiles, stream",
     )
 }
 

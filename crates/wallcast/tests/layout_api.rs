@@ -368,6 +368,35 @@ fn a_camera_is_large_for_a_while_then_back() {
 }
 
 #[test]
+fn the_rates_of_a_stream_change_while_it_runs() {
+    const STREAM: &str = "/api/v1/walls/wall/stream";
+    let (wallcast, _) = start("stream_rates", "");
+    let patch = |body_sent: &str| send(&wallcast, "PATCH", STREAM, &[JSON], body_sent);
+    let before = get(&wallcast, STREAM);
+    let reply = patch(r#"{"fps": 10, "bitrate": "800k", "key_frame": true}"#);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let after = body(&reply);
+    assert_eq!((after["fps"].as_u64(), after["bitrate_bps"].as_u64()), (Some(10), Some(800_000)));
+    assert_eq!((get(&wallcast, STREAM), after["level"].clone()), (after.clone(), before["level"].clone()));
+    for (sent, status) in [
+        ("[]", 400),
+        (r#"{"fps": 61}"#, 422),
+        (r#"{"fps": 10.5}"#, 422),
+        (r#"{"bitrate": "a lot"}"#, 422),
+        (r#"{"key_frame": "yes"}"#, 422),
+        (r#"{"size": "64x64"}"#, 422),
+        // A level that nobody was told.
+        (r#"{"fps": 12, "bitrate": "100M"}"#, 422),
+    ] {
+        let reply = patch(sent);
+        assert_eq!(reply.status, status, "{sent}: {reply:?}");
+        assert!(body(&reply)["expected"].is_string(), "{reply:?}");
+    }
+    assert_eq!(get(&wallcast, STREAM), after, "nothing by halves");
+    assert_eq!(send(&wallcast, "PATCH", STREAM, &[], "{}").status, 415);
+}
+
+#[test]
 fn any_webhook_can_promote() {
     let (wallcast, _) = start("promote_webhooks", "");
     let form = ("Content-Type", "application/x-www-form-urlencoded");

@@ -104,6 +104,17 @@ impl WallView {
         self.change(|figures| figures.fps = fps)
     }
 
+    /// Both at once, or nothing. Refused under the rule of [`WallView::set_bitrate`].
+    pub fn set_rates(&self, fps: FrameRate, bitrate: Bitrate) -> Result<(), ChangeError> {
+        self.change(|figures| *figures = Figures { fps, bitrate })
+    }
+
+    /// The frame rate and the bitrate that it aims at.
+    pub fn rates(&self) -> (FrameRate, Bitrate) {
+        let Figures { fps, bitrate } = *self.0.figures.lock();
+        (fps, bitrate)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Figures)) -> Result<(), ChangeError> {
         let mut figures = self.0.figures.lock();
         let mut wanted = *figures;

@@ -48,7 +48,7 @@ pub(super) fn size(text: &str) -> Option<(u32, u32)> {
 }
 
 /// `4M`, `2.5M`, `800k` or a plain number, in bits a second.
-pub(super) fn bitrate(text: &str) -> Option<u64> {
+pub(crate) fn bitrate(text: &str) -> Option<u64> {
     let (digits, thousands) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1),
         None => match text.strip_suffix('M') {
