@@ -86,10 +86,11 @@ pub enum EncodeError {
 
 /// The seam between a wall and what encodes for it: OpenH264, FFmpeg's encoders, and in tests one that fails as told.
 ///
-/// An encoder reads no clock and has no thread that outlives a call. Whoever owns it limits the time it takes.
+/// An encoder reads no clock. Threads that it has, for slices of a canvas, work during calls alone and end when it is
+/// dropped. Whoever owns it limits the time it takes.
 pub trait Encode: Send {
     /// Encodes a canvas; an IDR where `force_idr` says so, and as the first one. `None` where the encoder left it out, an
-    /// asked IDR with it: ask again with the next one.
+    /// asked IDR perhaps with it: ask again with the next one.
     fn encode(
         &mut self,
         canvas: &Canvas,

@@ -5,25 +5,31 @@
 //! set says beyond that is read by the tests alone, in `sps`.
 
 use super::Level;
+use std::ops::Range;
 
 pub(super) const SLICE: u8 = 1;
 pub(super) const IDR: u8 = 5;
 pub(super) const SPS: u8 = 7;
 pub(super) const PPS: u8 = 8;
+/// An access unit delimiter.
+const DELIMITER: u8 = 9;
 /// `profile_idc` of baseline.
 const BASELINE: u8 = 66;
 /// constraint_set0_flag and constraint_set1_flag: baseline, without what main does not have (section A.2.1.1).
 const CONSTRAINED: u8 = 0xc0;
 
 /// The NAL units of a byte stream: where each begins and ends, start codes and trailing zeros left out.
-pub(super) fn nal_units(stream: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub(super) fn nal_units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = next_start(stream, 0);
-    std::iter::from_fn(move || {
+    let between = std::iter::from_fn(move || {
         let begin = at?;
         at = next_start(stream, begin);
-        let end = at.map_or(stream.len(), |next| next - 3);
-        let last = stream[begin..end].iter().rposition(|&byte| byte != 0)?;
-        Some(begin..begin + last + 1)
+        Some(begin..at.map_or(stream.len(), |next| next - 3))
+    });
+    // Of an empty one nothing is left, but others may follow it.
+    between.filter_map(|Range { start, end }| {
+        let last = stream[start..end].iter().rposition(|&byte| byte != 0)?;
+        Some(start..start + last + 1)
     })
 }
 
@@ -77,8 +83,12 @@ impl Repair {
             if self.parameter_sets.is_empty() {
                 return Err(StreamError::NoParameterSets);
             }
+            // A delimiter, where there is one, is the first NAL unit of its access unit (section 7.4.1.2.3).
+            let delimiter = nal_units(packet).next().filter(|nal| kind(&packet[nal.clone()]) == DELIMITER);
+            let (delimiter, rest) = packet.split_at(delimiter.map_or(0, |nal| nal.end));
+            data.extend_from_slice(delimiter);
             data.extend_from_slice(&self.parameter_sets);
-            data.extend_from_slice(packet);
+            data.extend_from_slice(rest);
         } else {
             data.extend_from_slice(packet);
         }
@@ -137,6 +147,12 @@ mod tests {
         let stream = stream(&nals);
         let found: Vec<&[u8]> = nal_units(&stream).map(|nal| &stream[nal]).collect();
         assert_eq!(found, nals);
+        let with_empty = [0, 0, 1, 0, 0, 1, 0x65, 7, 0, 0, 0, 1, 0, 0, 1, 0x41];
+        assert_eq!(
+            nal_units(&with_empty).collect::<Vec<_>>(),
+            [6..8, 15..16],
+            "an empty one does not end it"
+        );
         assert_eq!(nal_units(&[]).count() + nal_units(&[0, 0]).count() + nal_units(&[0, 0, 1]).count(), 0);
     }
 
@@ -159,6 +175,16 @@ mod tests {
         assert_eq!((kinds, key), (vec![SPS, PPS, IDR], true));
         let (unit, key) = repair.unit(&stream(&[&[0x41, 9]])).expect("a sound stream").expect("a picture");
         assert_eq!((unit, key), (stream(&[&[0x41, 9]]), false), "what is no IDR stays as it is");
+    }
+
+    #[test]
+    fn a_delimiter_stays_the_first_unit() {
+        let mut repair = repair();
+        assert_eq!(repair.unit(&stream(&[MEAGRE_SPS, PICTURE_PPS])), Ok(None));
+        let packet = stream(&[&[9, 0xf0], &[0x65, 7]]);
+        let (unit, key) = repair.unit(&packet).expect("a sound stream").expect("a picture");
+        let nals: Vec<&[u8]> = nal_units(&unit).map(|nal| &unit[nal]).collect();
+        assert_eq!((nals, key), (vec![&[9, 0xf0][..], PROPER_SPS, PICTURE_PPS, &[0x65, 7]], true));
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //!
 //! Each access unit falls into a bucket from which the bitrate flows. What is in it is what a viewer behind a link of just
 //! that bitrate still waits for: its delay. It never holds more than half a second.
+//!
+//! But where a bitrate is too low for the pictures: there OpenH264 keeps the bitrate with fewer pictures, and with no more
+//! key frames than elsewhere.
 
 use super::testing::config;
 use super::{Encode, EncoderChoice, EncoderConfig, open};
 use crate::canvas::Canvas;
+use crate::geometry::FrameRate;
 use crate::tick::CanvasTime;
 
 const FPS: u32 = 25;
@@ -120,8 +124,12 @@ fn check(choice: EncoderChoice) {
     let config = |mbps: u64| config(1920, 1080, FPS, mbps * 1_000_000);
     let mut runs = Vec::new();
     for config in [2, 4, 6].map(config) {
-        // FFmpeg may have been built without libx264.
-        let Ok(encoder) = open(choice, config) else { return };
+        let encoder = match open(choice, config) {
+            Ok(encoder) => encoder,
+            // FFmpeg may have been built without it.
+            Err(_) if choice == EncoderChoice::X264 => return,
+            Err(error) => panic!("{error}"),
+        };
         runs.push(Run { encoder, config, held_bits: 0.0, sent_bits: 0.0 });
     }
     let scenes = [Scene::new(1), Scene::new(2)];
@@ -145,4 +153,90 @@ fn openh264_never_makes_a_viewer_wait_for_half_a_second() {
 #[test]
 fn libx264_never_makes_a_viewer_wait_for_half_a_second() {
     check(EncoderChoice::X264);
+}
+
+/// What came of a part of a run.
+#[derive(Debug, Default)]
+struct Sent {
+    units: u64,
+    keys: u64,
+    bits: f64,
+    /// The most canvases that were left out one after the other.
+    left_out: u64,
+    leaving_out: u64,
+}
+
+impl Sent {
+    fn give(&mut self, encoder: &mut dyn Encode, canvas: &Canvas, force_idr: bool, tick: u64) {
+        let time = CanvasTime::new(tick, FrameRate::new(FPS).expect("a valid rate"));
+        match encoder.encode(canvas, force_idr, time).expect("encodes") {
+            Some(unit) => {
+                assert!(unit.key || !force_idr, "an asked IDR came at tick {tick}");
+                self.units += 1;
+                self.keys += u64::from(unit.key);
+                self.bits += unit.data.len() as f64 * 8.0;
+                self.leaving_out = 0;
+            }
+            None => self.leaving_out += 1,
+        }
+        self.left_out = self.left_out.max(self.leaving_out);
+    }
+}
+
+/// Sharp things under a pan, and every sample noisy: nothing of it can be predicted.
+fn paint_hard(scene: &Scene, canvas: &mut Canvas, tick: u64) {
+    scene.show(canvas, (9 * tick as usize, 4 * tick as usize), 256);
+    noise(canvas, tick);
+}
+
+#[test]
+fn a_bitrate_that_is_too_low_for_the_pictures_makes_no_storm_of_key_frames() {
+    let scene = Scene::new(3);
+    let rates = [100_000, 300_000, 1_000_000];
+    let mut runs = rates.map(|bps| {
+        let encoder = open(EncoderChoice::OpenH264, config(1920, 1080, FPS, bps)).expect("opens");
+        (bps as f64, encoder, Sent::default(), Sent::default())
+    });
+    let mut canvas = Canvas::black(config(1920, 1080, FPS, rates[0]).size);
+    for tick in 0..250 {
+        paint_hard(&scene, &mut canvas, tick);
+        for (_, encoder, first, rest) in &mut runs {
+            let sent = if tick < 125 { first } else { rest };
+            sent.give(&mut **encoder, &canvas, tick == 0 || tick == 100, tick);
+        }
+    }
+    for (bps, _, first, rest) in runs {
+        assert!(first.keys <= 5 && rest.keys <= 1, "two were asked for at {bps} b/s: {first:?} {rest:?}");
+        // The coarsest pictures there are, one a second, are more than 100 kb/s.
+        let used = rest.bits / 5.0 / bps;
+        assert!((0.7..1.5).contains(&used), "used {used:.2} of {bps} b/s: {rest:?}");
+        let left_out = first.left_out.max(rest.left_out);
+        assert!(left_out <= u64::from(FPS), "{left_out} left out in a row at {bps} b/s");
+    }
+}
+
+#[test]
+fn a_much_lower_bitrate_at_run_time_makes_no_storm_of_key_frames() {
+    let scene = Scene::new(4);
+    let mut encoder = open(EncoderChoice::OpenH264, config(1920, 1080, FPS, 4_000_000)).expect("opens");
+    let low = config(1920, 1080, FPS, 500_000).bitrate;
+    let mut canvas = Canvas::black(config(1920, 1080, FPS, 500_000).size);
+    let mut seconds: Vec<Sent> = Vec::new();
+    for tick in 0..250 {
+        if tick == 75 {
+            assert!(encoder.set_bitrate(low));
+        }
+        if tick % u64::from(FPS) == 0 {
+            seconds.push(Sent::default());
+        }
+        scene.show(&mut canvas, (9 * tick as usize, 4 * tick as usize), 256);
+        seconds.last_mut().expect("a second").give(&mut *encoder, &canvas, tick == 0 || tick == 50, tick);
+    }
+    let after = &seconds[3..];
+    assert!(after.iter().map(|sent| sent.keys).sum::<u64>() <= 2, "none was asked for: {after:?}");
+    assert!(after[0].bits < 1_000_000.0, "the first second: {after:?}");
+    for second in &after[2..] {
+        assert!((350_000.0..650_000.0).contains(&second.bits), "{second:?} of {after:?}");
+    }
+    assert!(after.iter().all(|sent| sent.left_out < 5), "pictures keep coming: {after:?}");
 }

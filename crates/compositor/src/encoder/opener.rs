@@ -85,9 +85,13 @@ impl Opener {
         (self.open)(EncoderChoice::OpenH264, config)
     }
 
-    /// How the last one ended, if it did: in a call that failed, in one that never came back, or without any result.
+    /// How the last one ended, if it did: in a call that failed, in one that never came back, or without any result. One that
+    /// was given no canvas says nothing about the hardware: the wall changed its mind.
     fn count_failures(&mut self) {
         let Some(watched) = &self.watched else { return };
+        if !watched.was_asked.load(Ordering::Relaxed) {
+            return;
+        }
         let units = watched.units.load(Ordering::Relaxed);
         let ended_well = !watched.failed.load(Ordering::Relaxed) && units > 0;
         if ended_well || units >= HAS_WORKED {
@@ -134,6 +138,8 @@ fn open_one(choice: EncoderChoice, config: EncoderConfig) -> Result<Box<dyn Enco
 /// What is known of a running encoder from outside.
 #[derive(Debug, Default)]
 struct Watched {
+    /// It was given a canvas.
+    was_asked: AtomicBool,
     /// A call has failed, or has not come back.
     failed: AtomicBool,
     /// Access units that it gave.
@@ -153,6 +159,7 @@ impl Encode for Watching {
         force_idr: bool,
         time: CanvasTime,
     ) -> Result<Option<Encoded>, EncodeError> {
+        self.watched.was_asked.store(true, Ordering::Relaxed);
         self.watched.failed.store(true, Ordering::Relaxed);
         let encoded = self.encoder.encode(canvas, force_idr, time)?;
         self.watched.failed.store(false, Ordering::Relaxed);

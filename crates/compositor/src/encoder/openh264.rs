@@ -10,6 +10,10 @@
 //! every access unit is put into a leaky [`Bucket`]; its target is lowered while much is in there, and one that would make
 //! the bucket run over is encoded again as an IDR, for which rate control chooses its quantiser anew. Viewers never see
 //! the first attempt, and an IDR needs nothing of what was before.
+//!
+//! That helps after a cut. It does not where a bitrate is too low for the pictures: IDRs are never quantised by more than
+//! 37, P pictures by up to 51. There the P picture is sent as it is, and canvases are left out until the bucket no longer
+//! runs over: fewer pictures a second, not a growing delay.
 
 mod bucket;
 #[allow(unsafe_code, reason = "OpenH264's C++ interface")]
@@ -27,12 +31,21 @@ use openh264_sys2::{
     SEncParamExt, SM_FIXEDSLCNUM_SLICE, SM_SINGLE_SLICE,
 };
 use std::ffi::c_int;
+use std::time::Duration;
 
 /// The name shown in errors and statistics.
 const NAME: &str = "openh264";
 /// How often a canvas is encoded again at the most. An IDR after a cut is quantised by what IDRs were like before it; the
 /// next one knows better.
 const MOST_AGAIN: usize = 2;
+/// An IDR that is not smaller than this part of the attempt before it is as small as it gets.
+const SMALLER: f64 = 0.9;
+/// A P picture becomes an IDR at most this often: cuts are rarer, and what comes more often is no cut.
+const REPLACED_EVERY: Duration = Duration::from_secs(1);
+/// A P picture of fewer canvases' shares of the bitrate than this is no cut.
+const FAR_TOO_MANY: f64 = 4.0;
+/// The longest time without a picture because of those before. A wall takes two seconds for a failure.
+const LEFT_OUT_FOR: Duration = Duration::from_secs(1);
 
 /// An encoder for one stream of canvases.
 pub struct OpenH264 {
@@ -43,6 +56,14 @@ pub struct OpenH264 {
     bucket: Bucket,
     /// What `raw` was last told to aim at.
     target: u32,
+    /// When it last gave an access unit.
+    given_at: Option<Duration>,
+    /// When it last made an IDR of what was a P picture.
+    replaced_at: Option<Duration>,
+    /// Whether the last canvas was encoded more than once.
+    again: bool,
+    /// Bytes of the last IDR: what the next one is likely to have, too.
+    idr_bytes: usize,
 }
 
 impl OpenH264 {
@@ -54,14 +75,24 @@ impl OpenH264 {
     fn with_threads(config: EncoderConfig, threads: u16) -> Result<OpenH264, OpenError> {
         let level = Level::of(config.size, config.fps, config.bitrate);
         let bucket = Bucket::new(config.bitrate);
-        match Raw::open(|parameters| set(parameters, config, level, threads)) {
-            Ok(raw) => Ok(OpenH264 { config, level, raw, bucket, target: config.bitrate.bps() }),
+        match Raw::open(config.size, |parameters| set(parameters, config, level, threads)) {
+            Ok(raw) => Ok(OpenH264 {
+                config,
+                level,
+                raw,
+                bucket,
+                target: config.bitrate.bps(),
+                given_at: None,
+                replaced_at: None,
+                again: false,
+                idr_bytes: 0,
+            }),
             Err(source) => Err(OpenError { encoder: NAME, config, source: source.into() }),
         }
     }
 
-    /// Encodes a canvas; an IDR where `force_idr` says so. `None` where the encoder left it out, an asked IDR with it:
-    /// ask again with the next one.
+    /// Encodes a canvas; an IDR where `force_idr` says so. `None` where the encoder left it out, which it does with many
+    /// if the bitrate is too low for them, but not for longer than a second, and not with an asked IDR.
     pub fn encode(
         &mut self,
         canvas: &Canvas,
@@ -71,10 +102,23 @@ impl OpenH264 {
         if canvas.size() != self.config.size {
             return Err(EncodeError::Size { found: canvas.size(), expected: self.config.size });
         }
-        let coded = self.encode_until_it_fits(canvas, force_idr, time).map_err(|source| {
-            EncodeError::Failed { encoder: NAME, tick: time.tick(), source: source.into() }
+        let at = time.as_duration();
+        self.bucket.flow(at);
+        if !force_idr && self.leaves_out(at) {
+            return Ok(None);
+        }
+        let coded = self.encode_to_fit(canvas, force_idr, at).map_err(|source| EncodeError::Failed {
+            encoder: NAME,
+            tick: time.tick(),
+            source: source.into(),
         })?;
-        self.bucket.pour(coded.as_ref().map_or(0, |coded| coded.data.len()));
+        if let Some(Coded { data, is_idr }) = &coded {
+            self.given_at = Some(at);
+            self.bucket.pour(data.len());
+            if *is_idr {
+                self.idr_bytes = data.len();
+            }
+        }
         Ok(coded.map(|Coded { data, is_idr }| Encoded { data: Bytes::from(data), key: is_idr }))
     }
 
@@ -83,29 +127,52 @@ impl OpenH264 {
         self.level
     }
 
-    fn encode_until_it_fits(
+    /// Whether a canvas is left out for what is still to flow off.
+    fn leaves_out(&self, at: Duration) -> bool {
+        self.bucket.is_over() && self.given_at.is_some_and(|given| at.saturating_sub(given) < LEFT_OUT_FOR)
+    }
+
+    fn encode_to_fit(
         &mut self,
         canvas: &Canvas,
         force_idr: bool,
-        time: CanvasTime,
+        at: Duration,
     ) -> Result<Option<Coded>, RawError> {
-        self.bucket.flow(time.as_duration());
         let target = self.bucket.target();
-        if target != self.target && self.raw.set_bitrate(target, most(self.config.bitrate)) {
+        if target != self.target {
+            self.raw.set_bitrate(target, most(self.config.bitrate))?;
             self.target = target;
         }
         if force_idr {
             self.raw.force_idr();
         }
-        let mut coded = self.raw.encode(canvas, time.as_duration())?;
+        let mut coded = self.raw.encode(canvas, at)?;
+        let may_again = !std::mem::take(&mut self.again);
         for _ in 0..MOST_AGAIN {
-            if coded.as_ref().is_none_or(|coded| self.bucket.fits(coded.data.len())) {
+            let Some(Coded { data, is_idr }) = &coded else { break };
+            let (bytes, was_idr) = (data.len(), *is_idr);
+            if !may_again || self.bucket.fits(bytes) || !(was_idr || self.is_cut(bytes, at)) {
                 break;
             }
+            self.again = true;
             self.raw.force_idr();
-            coded = self.raw.encode(canvas, time.as_duration())?;
+            coded = self.raw.encode(canvas, at)?;
+            if !was_idr {
+                self.replaced_at = Some(at);
+            } else if coded.as_ref().is_none_or(|coded| coded.data.len() as f64 > SMALLER * bytes as f64) {
+                break;
+            }
         }
         Ok(coded)
+    }
+
+    /// Whether a P picture of so many bytes that does not fit is better replaced by an IDR.
+    fn is_cut(&self, bytes: usize, at: Duration) -> bool {
+        let share = f64::from(self.config.bitrate.bps()) / 8.0 / f64::from(self.config.fps.get());
+        self.bucket.is_low()
+            && bytes > self.idr_bytes
+            && bytes as f64 > FAR_TOO_MANY * share
+            && self.replaced_at.is_none_or(|replaced| at.saturating_sub(replaced) >= REPLACED_EVERY)
     }
 }
 
@@ -124,13 +191,13 @@ impl Encode for OpenH264 {
         if Level::of(self.config.size, self.config.fps, bitrate) > self.level {
             return false;
         }
-        let done = self.raw.set_bitrate(bitrate.bps(), most(bitrate));
-        if done {
-            self.config.bitrate = bitrate;
-            self.target = bitrate.bps();
-            self.bucket.set_bitrate(bitrate);
+        if self.raw.set_bitrate(bitrate.bps(), most(bitrate)).is_err() {
+            return false;
         }
-        done
+        self.config.bitrate = bitrate;
+        self.target = bitrate.bps();
+        self.bucket.set_bitrate(bitrate);
+        true
     }
 
     fn name(&self) -> &'static str {

@@ -125,6 +125,18 @@ fn hardware_that_worked_is_given_another_chance() {
 }
 
 #[test]
+fn hardware_that_was_given_no_canvas_has_not_failed() {
+    let (mut opener, _) = auto(&[EncoderChoice::Vaapi], Does::Works);
+    for _ in 0..5 {
+        assert_eq!(run(&mut opener, 0), "h264_vaapi", "as at a change of the size right after another");
+    }
+    let (mut opener, _) = auto(&[EncoderChoice::Vaapi], Does::Fails);
+    let names = [3, 0, 0, 3, 0].map(|canvases| run(&mut opener, canvases));
+    assert_eq!(names[..4], ["h264_vaapi"; 4]);
+    assert_eq!(names[4], "openh264", "nor does it make up for a failure");
+}
+
+#[test]
 fn an_encoder_that_is_asked_for_by_name_and_not_there_says_what_is_missing() {
     // No machine has all of these: one that has a Raspberry Pi's has no NVIDIA's.
     let mut refusals = 0;

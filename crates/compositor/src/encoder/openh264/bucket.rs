@@ -6,6 +6,11 @@ use std::time::Duration;
 
 /// Seconds of the bitrate that may be in it: what is promised is 0.5.
 const MOST: f64 = 0.45;
+/// Seconds of it up to which an IDR in place of a far too large picture is worth a try; with more it would not go in either.
+const LOW: f64 = 0.3;
+/// Seconds of the bitrate that are remembered of what ran over: of a bitrate that not even the coarsest quantiser keeps
+/// nothing is gained by remembering all.
+const REMEMBERED: f64 = 2.0;
 /// Seconds of the bitrate that are no reason to aim lower. A key frame is about as much.
 const USUAL: f64 = 0.1;
 /// The lowest and the highest of what is aimed at, as parts of the bitrate.
@@ -25,8 +30,12 @@ impl Bucket {
         Bucket { bps: bitrate.bps().into(), bits: 0.0, at: Duration::ZERO }
     }
 
+    /// What was sent at a higher bitrate was right then: it counts for the seconds that it was, not for what it would be at
+    /// this one.
     pub(super) fn set_bitrate(&mut self, bitrate: Bitrate) {
-        self.bps = bitrate.bps().into();
+        let bps = f64::from(bitrate.bps());
+        self.bits *= (bps / self.bps).min(1.0);
+        self.bps = bps;
     }
 
     /// Lets flow off what does until `now`. A canvas that does not change is not encoded, so that is not always a period.
@@ -40,9 +49,19 @@ impl Bucket {
         self.bits + bytes as f64 * 8.0 <= MOST * self.bps
     }
 
-    /// Takes an access unit.
+    /// Whether so little is in it that an IDR goes in as well.
+    pub(super) fn is_low(&self) -> bool {
+        self.bits < LOW * self.bps
+    }
+
+    /// Whether it has run over and what did has not flowed off yet.
+    pub(super) fn is_over(&self) -> bool {
+        self.bits > MOST * self.bps
+    }
+
+    /// Takes an access unit, also one that does not fit.
     pub(super) fn pour(&mut self, bytes: usize) {
-        self.bits += bytes as f64 * 8.0;
+        self.bits = (self.bits + bytes as f64 * 8.0).min(REMEMBERED * self.bps);
     }
 
     /// Bits a second to aim at with the next access unit, so that what is too much in it is gone within a second. A little
@@ -91,7 +110,29 @@ mod tests {
         assert_eq!(bucket.target(), 780_000, "{bucket:?}");
         bucket.pour(1_000_000);
         assert_eq!(bucket.target(), 500_000);
-        bucket.set_bitrate(Bitrate::new(100_000_000).expect("a valid bitrate"));
-        assert_eq!(bucket.target(), 102_000_000);
+        bucket.set_bitrate(Bitrate::new(20_000_000).expect("a valid bitrate"));
+        assert_eq!(bucket.target(), 20_000_000);
+    }
+
+    #[test]
+    fn what_ran_over_is_forgotten_in_the_end() {
+        let mut bucket = bucket();
+        assert!(bucket.is_low() && !bucket.is_over());
+        bucket.pour(50_000);
+        assert!(!bucket.is_low() && !bucket.is_over(), "{bucket:?}");
+        bucket.pour(1_000_000);
+        assert!(bucket.is_over(), "{bucket:?}");
+        bucket.flow(Duration::from_secs(2));
+        assert_eq!(bucket.bits, 0.0);
+    }
+
+    #[test]
+    fn a_lower_bitrate_does_not_judge_what_was_sent_before() {
+        let mut bucket = bucket();
+        bucket.pour(25_000);
+        bucket.set_bitrate(Bitrate::new(100_000).expect("a valid bitrate"));
+        assert!((bucket.bits - 20_000.0).abs() < 1.0, "0.2 s as before: {bucket:?}");
+        bucket.set_bitrate(Bitrate::new(1_000_000).expect("a valid bitrate"));
+        assert!((bucket.bits - 20_000.0).abs() < 1.0, "a higher one takes it away faster: {bucket:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! control's debts alone, or be quiet while it opens.
 
 use crate::canvas::Canvas;
+use crate::geometry::CanvasSize;
 use openh264_sys2::source::APILoader;
 use openh264_sys2::{
     API, ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_TRACE_LEVEL,
@@ -16,12 +17,15 @@ use std::time::Duration;
 use std::{ptr, slice};
 use thiserror::Error;
 
-/// A call that OpenH264 refused.
+/// What was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("OpenH264's {call} answered {answer}, expected 0")]
-pub(super) struct RawError {
-    call: &'static str,
-    answer: c_int,
+pub(super) enum RawError {
+    /// A call that OpenH264 refused.
+    #[error("OpenH264's {call} answered {answer}, expected 0")]
+    Call { call: &'static str, answer: c_int },
+    /// It would have read what is not there.
+    #[error("found a canvas with {found:?} samples in its planes, expected those of {}x{}", expected.width(), expected.height())]
+    Canvas { found: [usize; 3], expected: CanvasSize },
 }
 
 /// An encoder, open or not yet.
@@ -29,6 +33,8 @@ pub(super) struct RawError {
 pub(super) struct Raw {
     /// What `WelsCreateSVCEncoder` made; ours until it is dropped, never null.
     encoder: *mut ISVCEncoder,
+    /// Of the canvases that it was opened for: it reads so much of each, whatever the canvas says.
+    size: CanvasSize,
 }
 
 // SAFETY: the object is used by whoever owns or mutably borrows this, so by one thread at a time, which is what OpenH264
@@ -42,16 +48,16 @@ pub(super) struct Coded {
 }
 
 impl Raw {
-    /// Makes one and opens it with what `set` makes of OpenH264's defaults.
-    pub(super) fn open(set: impl FnOnce(&mut SEncParamExt)) -> Result<Raw, RawError> {
+    /// Makes one for canvases of `size` and opens it with what `set` makes of OpenH264's defaults.
+    pub(super) fn open(size: CanvasSize, set: impl FnOnce(&mut SEncParamExt)) -> Result<Raw, RawError> {
         let mut encoder = ptr::null_mut();
         // SAFETY: `encoder` is a valid place for the new object's address.
         let answer = unsafe { APILoader::new().WelsCreateSVCEncoder(&raw mut encoder) };
         check("WelsCreateSVCEncoder", answer)?;
         if encoder.is_null() {
-            return Err(RawError { call: "WelsCreateSVCEncoder", answer });
+            return Err(RawError::Call { call: "WelsCreateSVCEncoder", answer });
         }
-        let mut raw = Raw { encoder };
+        let mut raw = Raw { encoder, size };
         // Opening it warns about every setting that is on purpose. What goes wrong is still said by what calls answer.
         raw.set_option(ENCODER_OPTION_TRACE_LEVEL, &mut { WELS_LOG_QUIET });
         let mut parameters = SEncParamExt::default();
@@ -79,6 +85,17 @@ impl Raw {
     pub(super) fn encode(&mut self, canvas: &Canvas, time: Duration) -> Result<Option<Coded>, RawError> {
         let int = |number: usize| c_int::try_from(number).unwrap_or(c_int::MAX);
         let size = canvas.size();
+        // It may have been painted and handed on: then it has its size but no samples (`Canvas::take`).
+        let is_whole = (0..3).all(|plane| {
+            let rows = size.height() as usize / if plane == 0 { 1 } else { 2 };
+            canvas.plane(plane).len() >= canvas.stride(plane) * rows
+        });
+        if size != self.size || !is_whole {
+            return Err(RawError::Canvas {
+                found: [0, 1, 2].map(|plane| canvas.plane(plane).len()),
+                expected: self.size,
+            });
+        }
         let plane = |plane: usize| canvas.plane(plane).as_ptr().cast_mut();
         let picture = SSourcePicture {
             iColorFormat: videoFormatI420,
@@ -93,8 +110,8 @@ impl Raw {
         };
         let mut info = SFrameBSInfo::default();
         let function = self.table().EncodeFrame;
-        // SAFETY: the object is valid and open; the picture's planes have the strides and sizes it says, live during the
-        // call and are only read; `info` is a valid place that it fills in.
+        // SAFETY: the object is valid and open; the picture's planes have the strides and sizes it says, as was just checked,
+        // live during the call and are only read; `info` is a valid place that it fills in.
         let answer = function
             .map_or(-1, |function| unsafe { function(self.encoder, &raw const picture, &raw mut info) });
         check("EncodeFrame", answer)?;
@@ -119,8 +136,9 @@ impl Raw {
         Ok((!data.is_empty()).then_some(Coded { data, is_idr: info.eFrameType == videoFrameTypeIDR }))
     }
 
-    /// Aims at so many bits a second, `most` of them at the most, from the next canvas on.
-    pub(super) fn set_bitrate(&mut self, target: u32, most: u32) -> bool {
+    /// Aims at so many bits a second, `most` of them at the most, from the next canvas on. After an error it aims at nobody
+    /// knows what: whoever asked opens a new one.
+    pub(super) fn set_bitrate(&mut self, target: u32, most: u32) -> Result<(), RawError> {
         // At every step the maximum must be at least the target: it goes out of the way first.
         let steps = [
             (ENCODER_OPTION_BITRATE, SPATIAL_LAYER_ALL, target.min(1_000)),
@@ -128,18 +146,19 @@ impl Raw {
             (ENCODER_OPTION_MAX_BITRATE, SPATIAL_LAYER_0, most),
             (ENCODER_OPTION_BITRATE, SPATIAL_LAYER_ALL, target),
         ];
-        steps.into_iter().all(|(option, layer, bps)| {
-            let Ok(bps) = c_int::try_from(bps) else { return false };
-            self.set_option(option, &mut SBitrateInfo { iLayer: layer, iBitrate: bps })
-        })
+        for (option, layer, bps) in steps {
+            let bps = c_int::try_from(bps).unwrap_or(c_int::MAX);
+            check("SetOption", self.set_option(option, &mut SBitrateInfo { iLayer: layer, iBitrate: bps }))?;
+        }
+        Ok(())
     }
 
     /// Sets an option whose value is a `T`.
-    fn set_option<T>(&mut self, option: ENCODER_OPTION, value: &mut T) -> bool {
-        let Some(function) = self.table().SetOption else { return false };
+    fn set_option<T>(&mut self, option: ENCODER_OPTION, value: &mut T) -> c_int {
+        let Some(function) = self.table().SetOption else { return -1 };
         // SAFETY: the object is valid; every caller in this module passes the type that its option reads, and the object
         // keeps no pointer to it. Before it is open, options other than the trace level refuse without looking.
-        unsafe { function(self.encoder, option, ptr::from_mut(value).cast::<c_void>()) == 0 }
+        unsafe { function(self.encoder, option, ptr::from_mut(value).cast::<c_void>()) }
     }
 
     fn table(&self) -> &ISVCEncoderVtbl {
@@ -161,5 +180,5 @@ impl Drop for Raw {
 }
 
 fn check(call: &'static str, answer: c_int) -> Result<(), RawError> {
-    if answer == 0 { Ok(()) } else { Err(RawError { call, answer }) }
+    if answer == 0 { Ok(()) } else { Err(RawError::Call { call, answer }) }
 }
