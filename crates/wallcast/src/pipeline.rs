@@ -171,17 +171,18 @@ impl Pipeline {
         let (tasks, walls): (Vec<StageTask>, Vec<Wall>) =
             self.walls.into_iter().map(|running| (running.task, running.wall)).unzip();
         futures::future::join_all(tasks.into_iter().map(StageTask::stop)).await;
-        // Joining a wall's thread waits for at most one tick; still not a thing for an async thread to wait for.
+        // A disk that hangs keeps no camera waiting for its TEARDOWN.
         let state = self.state;
-        let stop = move || {
-            walls.into_iter().for_each(Wall::stop);
-            drop(state);
-        };
-        let joined = tokio::task::spawn_blocking(stop).await;
+        let saved = tokio::task::spawn_blocking(move || drop(state));
+        // Joining a wall's thread waits for at most one tick; still not a thing for an async thread to wait for.
+        let joined = tokio::task::spawn_blocking(|| walls.into_iter().for_each(Wall::stop)).await;
         if joined.is_err() {
             tracing::error!("a wall's thread panicked while it was stopped");
         }
         futures::future::join_all(self.cameras.into_iter().map(Camera::stop)).await;
+        if saved.await.is_err() {
+            tracing::error!("the state file was not closed");
+        }
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! A thread `state` writes it: the newest state wins, what came in between is never written. The media path waits for
 //! nothing here. Whoever changed something may wait for the outcome, with a time-out. Promotions are not saved. The file
-//! itself is [`file`]'s.
+//! itself is [`file`]'s; which of several processes may write it, [`lock`]'s.
 
 mod file;
+mod lock;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,9 +21,12 @@ use tokio::sync::watch;
 
 use crate::arrangement::Arrangement;
 use crate::config::{CameraEntry, LayoutRules, Unusable, WallEntry};
+use lock::Lock;
 
 /// How long somebody waits for his change to be saved: a disk that takes longer is as good as full.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
+/// How many problems of a saved layout the log has.
+const MAX_PROBLEMS: usize = 10;
 
 /// One wall in the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,11 +42,14 @@ pub(crate) struct Saved {
 
 type Walls = BTreeMap<String, Saved>;
 
-/// Owner of the file. Dropping it writes what is still to be written, and joins the thread.
+/// Owner of the file. Dropping it writes what is still to be written, and joins the thread, unless the disk does not
+/// answer in time.
 #[derive(Debug)]
 pub struct StateFile {
     state: State,
     thread: Option<JoinHandle<()>>,
+    /// Nothing ever comes; it is closed when the thread has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 /// Where changes are told. Cheap to clone.
@@ -90,6 +97,13 @@ impl StateFile {
         walls: &[WallEntry],
         cameras: &[CameraEntry],
     ) -> io::Result<(StateFile, HashMap<String, Arrangement>)> {
+        let path = &file::resolved(path);
+        let mut lock = Lock::default();
+        // In the way of nothing yet: whoever changes something hears of it then.
+        let _cannot_save = lock.hold(path);
+        if lock.is_taken() {
+            tracing::error!(file = %path.display(), "another Wallcast saves its layouts to the same state file; those of this one are shown, but not saved");
+        }
         let (mut saved, mut is_left_out) = match file::read(path) {
             Ok(saved) => (saved, false),
             Err(error) => {
@@ -126,9 +140,13 @@ impl StateFile {
             written: watch::Sender::new(Written::default()),
         });
         let writer = Arc::clone(&shared);
+        let (ends, ended) = mpsc::channel();
         let thread = std::thread::Builder::new().name("state".to_owned());
-        let thread = thread.spawn(move || writer.write_until_stopped(is_left_out))?;
-        Ok((StateFile { state: State(shared), thread: Some(thread) }, restored))
+        let thread = thread.spawn(move || {
+            writer.write_until_stopped(lock, is_left_out);
+            drop(ends);
+        })?;
+        Ok((StateFile { state: State(shared), thread: Some(thread), ended }, restored))
     }
 
     /// Where to tell changes.
@@ -141,6 +159,13 @@ impl Drop for StateFile {
     fn drop(&mut self) {
         self.state.0.slot.lock().is_stopping = true;
         self.state.0.wake.notify_all();
+        if self.ended.recv_timeout(WRITTEN_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!(
+                file = %self.state.0.path.display(),
+                "the disk of the state file does not answer; what was changed last may not be saved"
+            );
+            return;
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -182,7 +207,7 @@ impl State {
 }
 
 impl Shared {
-    fn write_until_stopped(&self, mut keep_a_copy: bool) {
+    fn write_until_stopped(&self, mut lock: Lock, mut keep_a_copy: bool) {
         let mut done = 0;
         loop {
             let (walls, revision) = {
@@ -196,7 +221,8 @@ impl Shared {
                 (slot.walls.clone(), slot.revision)
             };
             // What was left out is nowhere else: without a copy nothing is written over it.
-            let copied = if keep_a_copy { file::keep_a_copy(&self.path) } else { Ok(()) };
+            let held = lock.hold(&self.path);
+            let copied = held.and_then(|()| if keep_a_copy { file::keep_a_copy(&self.path) } else { Ok(()) });
             keep_a_copy &= copied.is_err();
             let written = copied.and_then(|()| file::write(&self.path, &walls));
             let error = written.as_ref().err().map(file::in_words);
@@ -233,7 +259,12 @@ fn usable(saved: &Saved, wall: &WallEntry, cameras: &[CameraEntry]) -> Result<Ar
         let why = match error {
             Unusable::NotJson { .. } => "found something else than JSON, expected a layout".to_owned(),
             Unusable::Wrong(problems) => {
-                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+                let first: Vec<String> =
+                    problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect();
+                match problems.len() - first.len() {
+                    0 => first.join("; "),
+                    more => format!("{}; and {more} more", first.join("; ")),
+                }
             }
         };
         LeftOut::Unfit(why)

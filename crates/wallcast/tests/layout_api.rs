@@ -133,11 +133,13 @@ fn an_etag_saves_an_answer_and_decides_who_was_first() {
     let known = format!("\"other\", {etag}");
     let reply = send(&wallcast, "GET", LAYOUT, &[("If-None-Match", &known)], "");
     assert_eq!((reply.status, reply.body.as_str(), reply.header("etag")), (304, "", etag.as_str()));
+    assert_eq!(reply.header("cache-control"), "no-cache");
     assert_eq!(send(&wallcast, "GET", LAYOUT, &[("If-None-Match", "\"other\"")], "").status, 200);
 
     for stale in ["\"other\"", "W/\"other\"", &format!("W/{etag}"), ""] {
         let reply = send(&wallcast, "PUT", LAYOUT, &[JSON, ("If-Match", stale)], r#"{"layout":"2x3"}"#);
         problems(&reply, 412);
+        assert_eq!(reply.header("etag"), etag, "what it is now");
     }
     assert_eq!(wallcast.get(LAYOUT).header("etag"), etag, "nothing was changed");
 
@@ -205,8 +207,20 @@ fn a_layout_that_cannot_be_is_refused_with_every_problem_and_changes_nothing() {
     check(json!({ "layout": vec![rect(0, 64); 65] }), &["layout: found 65 tiles, expected 1 to 64"]);
     check(
         json!({ "layout": "grid", "tiles": vec!["left"; 65] }),
-        &["tiles: found a grid of 65 tiles, expected 1 to 64"],
+        &["tiles: found 65 tiles, expected 1 to 64"],
     );
+    // However many are wrong, the answer stays one that can be read.
+    check(
+        json!({ "layout": "grid", "tiles": vec!["nobody"; 5000] }),
+        &["tiles: found 5000 tiles, expected 1 to 64"],
+    );
+    check(json!({ "layout": vec![json!({}); 5000] }), &["layout: found 5000 tiles, expected 1 to 64"]);
+    let unknown = (0..3000).map(|number| (format!("key{number}"), json!(1)));
+    let unknown = Value::Object(unknown.chain([("layout".to_owned(), json!("grid"))]).collect());
+    let reply = put(&wallcast, &unknown);
+    assert_eq!(problems(&reply, 422).len(), 100);
+    let detail = body(&reply)["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("3000 problems") && detail.contains("the first 100"), "{detail}");
     check(
         json!({ "layout": "grid", "tiles": [] }),
         &["tiles: found an empty list, expected at least one camera, or no key `tiles` for all of them"],
@@ -513,6 +527,23 @@ fn a_layout_that_cannot_be_saved_is_shown_and_said() {
     fs::create_dir(&folder).unwrap();
     let reply = put(&wallcast, &json!({ "layout": "grid" }));
     assert!(body(&reply)["warning"].is_null(), "{reply:?}");
+}
+
+#[test]
+fn of_two_that_share_a_state_file_the_second_says_that_it_does_not_save() {
+    let test = "layout_shared_state";
+    let (first, state) = start(test, "");
+    let yaml = format!("listen: 127.0.0.1:0\nstate: state.json\n{CAMERAS}{WALLS}");
+    let second = again(test, &yaml);
+    assert!(second.output().contains("another Wallcast saves"), "{}", second.output());
+    let reply = put(&second, &json!({ "layout": "pip", "tiles": ["gate", "left"] }));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(body(&reply)["warning"].as_str().unwrap().contains("another Wallcast"), "{reply:?}");
+    assert_eq!(on_wall(&second), "gate left");
+    assert!(!state.exists());
+    let reply = put(&first, &json!({ "layout": "2x3" }));
+    assert_eq!((reply.status, body(&reply)["warning"].is_null()), (200, true), "{reply:?}");
+    assert!(fs::read_to_string(&state).unwrap().contains("2x3"));
 }
 
 #[test]

@@ -155,8 +155,19 @@ fn tiles(
         findings.problem(field, "an empty list", "at least one camera, or no key `tiles` for all of them");
         return None;
     }
+    if is_too_many(&items, field, findings) {
+        return None;
+    }
     let tiles: Vec<Option<Tile>> = items.iter().map(|item| tile(item, plain, cameras, findings)).collect();
     tiles.into_iter().collect()
+}
+
+/// That is said alone, before anything of them is judged: there may be thousands over the network.
+fn is_too_many(items: &[Field<'_>], field: &Field<'_>, findings: &mut Findings<'_>) -> bool {
+    if items.len() > MAX_TILES {
+        findings.problem(field, format!("{} tiles", items.len()), format!("1 to {MAX_TILES}"));
+    }
+    items.len() > MAX_TILES
 }
 
 /// A camera's name, or a mapping that says how it is shown.
@@ -260,6 +271,9 @@ fn rectangles(
     findings: &mut Findings<'_>,
 ) -> Option<(Layout, Vec<Tile>)> {
     let items = findings.list(field, "rectangles")?;
+    if is_too_many(&items, field, findings) {
+        return None;
+    }
     let read: Vec<Option<(Tile, TileRect)>> =
         items.iter().map(|item| rectangle(item, plain, cameras, findings)).collect();
     let whole = read.iter().all(Option::is_some);

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,9 @@ use crate::stage::Current;
 
 /// 64 tiles with masks are some 20 KiB.
 const MAX_BYTES: usize = 64 * 1024;
+/// What somebody can still read.
+const MAX_PROBLEMS: usize = 100;
+const NO_CACHE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 
 /// `GET`: the arrangement, its places and its ETag.
 pub(super) async fn get(
@@ -30,7 +33,7 @@ pub(super) async fn get(
     let document = current.arrangement.document();
     let etag = etag(&document, current.version);
     if names(&headers, header::IF_NONE_MATCH).is_some_and(|tags| tags.matches_weakly(&etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [NO_CACHE], [(header::ETAG, etag)]).into_response());
     }
     Ok(answer(document, etag))
 }
@@ -78,7 +81,11 @@ async fn change(
     let changed = wall.stage.arrange(arrangement, agrees).map_err(|current| {
         let etag = etag(&current.arrangement.document(), current.version);
         let found = format!("a layout with the ETag {etag}");
-        Problem::new(StatusCode::PRECONDITION_FAILED, found, "the one that the request names")
+        let problem = Problem::new(StatusCode::PRECONDITION_FAILED, found, "the one that the request names");
+        match HeaderValue::try_from(etag) {
+            Ok(etag) => problem.header(header::ETAG, etag),
+            Err(_) => problem,
+        }
     })?;
     let saving = async {
         match &shared.running.state {
@@ -99,12 +106,8 @@ async fn change(
 }
 
 fn answer(document: Map<String, Value>, etag: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::ETAG, etag),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-    ];
-    (headers, Value::Object(document).to_string()).into_response()
+    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, etag)];
+    ([NO_CACHE], headers, Value::Object(document).to_string()).into_response()
 }
 
 /// By content, so that one from before a restart never means another layout; and by number, so that of two who replace
@@ -154,10 +157,13 @@ fn refusal(unusable: &Unusable) -> Problem {
             };
             let expected = match &problems[..] {
                 [one] => one.expected.clone(),
+                more if more.len() > MAX_PROBLEMS => {
+                    format!("a layout that can be; `problems` has the first {MAX_PROBLEMS}")
+                }
                 _ => "a layout that can be; `problems` has them all".to_owned(),
             };
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, found, expected)
-                .member("problems", problems.iter().map(each).collect())
+                .member("problems", problems.iter().take(MAX_PROBLEMS).map(each).collect())
         }
     }
 }
