@@ -128,6 +128,11 @@ impl Watched {
         *self.0.write() = cameras.into_iter().collect();
     }
 
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.read().iter().map(|(camera, _)| camera.name().to_owned()).collect()
+    }
+
     /// Somebody is about to watch the wall: by the time the viewer is connected, its pictures are there.
     pub fn wake(&self) {
         let now = Instant::now();

@@ -5,15 +5,16 @@
 //! `handle_` methods, then asked with [`Director::poll`], then with the others. Putting it on the wall is
 //! [`crate::stage`]'s.
 
+mod guest;
 mod plan;
 mod turns;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wallcast_compositor::{Layout, Presentation};
 
+pub use self::guest::as_guest;
 use self::plan::Plan;
 use self::turns::Turns;
 use crate::arrangement::Arrangement;
@@ -45,6 +46,8 @@ pub struct Promotion {
     pub camera: String,
     /// When it goes back.
     pub until: Instant,
+    /// How it is shown while it has no tile on this wall; as the wall shows all of which nothing is said, where there is none.
+    pub as_guest: Option<Presentation>,
 }
 
 /// One wall's. Everything it knows is here; nothing of it blocks.
@@ -52,8 +55,6 @@ pub struct Promotion {
 pub struct Director {
     base: Arc<Arrangement>,
     version: u64,
-    /// How cameras are shown that have no tile on this wall.
-    elsewhere: HashMap<String, Presentation>,
     /// The one that was promoted last stands first.
     promotions: Vec<Promotion>,
     plan: Plan,
@@ -64,12 +65,12 @@ pub struct Director {
 }
 
 impl Director {
-    /// Begins with `base`. `elsewhere`: how cameras without a tile on this wall are shown when they are promoted.
-    pub fn new(base: Arrangement, elsewhere: HashMap<String, Presentation>, now: Instant) -> Director {
+    /// Begins with `base`.
+    pub fn new(base: Arrangement, now: Instant) -> Director {
         let plan = Plan::of(&base);
         let turns = plan.contents.iter().map(|_| Turns::begin(now)).collect();
         let base = Arc::new(base);
-        Director { base, version: 1, elsewhere, promotions: Vec::new(), plan, turns, revision: 1 }
+        Director { base, version: 1, promotions: Vec::new(), plan, turns, revision: 1 }
     }
 
     /// The arrangement without promotions.
@@ -101,13 +102,32 @@ impl Director {
 
     /// `camera` is large until `length` from now, and longer if that was said before; never shorter. Returns until when. A
     /// camera that is promoted already keeps its place: two alarms in turns are no reason to exchange two pictures in turns.
-    pub fn handle_promotion(&mut self, now: Instant, camera: &str, length: Duration) -> Instant {
+    /// `as_guest`: how it is shown while it has no tile here; what was blacked out before stays so.
+    pub fn handle_promotion(
+        &mut self,
+        now: Instant,
+        camera: &str,
+        as_guest: Option<Presentation>,
+        length: Duration,
+    ) -> Instant {
         let until = now + length;
         if let Some(known) = self.promotions.iter_mut().find(|promotion| promotion.camera == camera) {
-            known.until = known.until.max(until);
-            return known.until;
+            let until = known.until.max(until);
+            known.until = until;
+            let is_hidden_more = match (&mut known.as_guest, as_guest) {
+                (_, None) => false,
+                (Some(before), Some(now)) => guest::join_masks(before, &now),
+                (before @ None, now) => {
+                    *before = now;
+                    true
+                }
+            };
+            if is_hidden_more {
+                self.replan(now);
+            }
+            return until;
         }
-        self.promotions.insert(0, Promotion { camera: camera.to_owned(), until });
+        self.promotions.insert(0, Promotion { camera: camera.to_owned(), until, as_guest });
         self.replan(now);
         until
     }
@@ -166,7 +186,7 @@ impl Director {
     /// Tours go on where they were.
     fn replan(&mut self, now: Instant) {
         self.revision += 1;
-        let plan = Plan::with(&self.base, &self.promotions, &self.elsewhere);
+        let plan = Plan::with(&self.base, &self.promotions);
         let before = self.turns.iter().zip(&self.plan.contents).filter(|(_, content)| content.is_tour());
         let before: Vec<(&Turns, &str)> =
             before.map(|(turns, content)| (turns, turns.of(content).camera.as_str())).collect();

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use wallcast_compositor::encoder::Level;
-use wallcast_compositor::{Presentation, Sink, Wall, WallConfig, WallView};
+use wallcast_compositor::{Sink, Wall, WallConfig, WallView};
 use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
 
 use crate::arrangement::Arrangement;
 use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry};
 use crate::convert::{KeyFrameRequester, RtspSink, Watched, WebRtcSink};
+use crate::director::as_guest;
 use crate::rtsp::{Mount, Mounts, NameInUse};
-use crate::stage::{Cast, Opening, Stage, StageTask};
+use crate::stage::{Cast, NoSuchCamera, Opening, Stage, StageTask};
 use crate::state::{State, StateFile};
 
 /// A wall that has kept no tick, or delivered nothing to its viewers, for so long stands still.
@@ -45,6 +46,14 @@ pub enum BuildError {
         wall: String,
         /// What was in the way.
         source: Box<wallcast_compositor::StartError>,
+    },
+    /// A wall is to show a camera that there is not.
+    #[error("cannot arrange the wall {wall}")]
+    Stage {
+        /// The wall's name.
+        wall: String,
+        /// What was in the way.
+        source: NoSuchCamera,
     },
     /// WebRTC could not be set up.
     #[error("cannot serve WebRTC")]
@@ -113,6 +122,18 @@ impl Running {
     /// The wall of this name.
     pub fn wall(&self, name: &str) -> Option<&WallOutput> {
         self.walls.iter().find(|wall| wall.view.name() == name)
+    }
+
+    /// Shows `camera` large on `wall` for a while. Returns until when.
+    ///
+    /// Where it has no tile, it is shown as this wall is configured to show it, or as other walls do; and what is blacked
+    /// out on any of them, now or by the configuration, is blacked out there.
+    pub fn promote(&self, wall: &WallOutput, camera: &str, length: Duration) -> Instant {
+        let others = self.walls.iter().filter(|other| other.view.name() != wall.view.name());
+        let walls: Vec<&WallOutput> = std::iter::once(wall).chain(others).collect();
+        let now: Vec<Arc<Arrangement>> = walls.iter().map(|wall| wall.stage.current().arrangement).collect();
+        let each = walls.iter().zip(&now).flat_map(|(wall, now)| [&**now, &wall.entry.arrangement]);
+        wall.stage.promote(camera, as_guest(camera, each), length)
     }
 }
 
@@ -224,7 +245,8 @@ fn start_wall(
         alignment: alignment.clone(),
         watched: watched.clone(),
     };
-    let mut opening = Opening::new(cast, begins, shown_elsewhere(config, entry));
+    let mut opening = Opening::new(cast, begins)
+        .map_err(|source| BuildError::Stage { wall: entry.name.clone(), source })?;
     let sinks: Vec<Arc<dyn Sink>> =
         vec![Arc::new(WebRtcSink(Arc::clone(&source))), Arc::new(RtspSink(Arc::clone(&mount)))];
     let wall = WallConfig {
@@ -256,16 +278,6 @@ fn start_wall(
         entry: Arc::new(entry.clone()),
     };
     Ok(RunningWall { wall, task, output })
-}
-
-/// How cameras are shown that have no tile on `wall`: as on the first other wall that has them, so that what is blacked
-/// out there is never shown here.
-fn shown_elsewhere(config: &Config, wall: &WallEntry) -> HashMap<String, Presentation> {
-    let others = config.walls.iter().filter(|other| other.name != wall.name).rev();
-    let tiles = others.flat_map(|other| other.arrangement.tiles().iter().rev());
-    let shown =
-        tiles.flat_map(|tile| tile.cameras.iter().map(|camera| (camera.clone(), tile.presentation.clone())));
-    shown.collect()
 }
 
 /// The address that viewers of a wildcard listener are told to open.

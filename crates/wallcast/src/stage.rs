@@ -6,7 +6,6 @@
 
 mod curtain;
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +15,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wallcast_compositor::{Presentation, TileSource, WallView};
-use wallcast_ingest::{Alignment, CameraView, OnWall, TileSize, TileState};
+use wallcast_compositor::{Layout, Presentation, RearrangeError, TileSource, WallView};
+use wallcast_ingest::{Alignment, CameraView, OnWall, TileState};
 
 use self::curtain::Curtain;
 use crate::arrangement::Arrangement;
@@ -74,6 +73,11 @@ pub struct Current {
     pub version: u64,
 }
 
+/// A scene names a camera that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("found no camera {0:?}, expected one of the configuration")]
+pub struct NoSuchCamera(pub String);
+
 /// What a wall shows at first, before there is a wall.
 pub struct Opening {
     cast: Cast,
@@ -90,15 +94,19 @@ pub struct StageTask {
 }
 
 impl Opening {
-    /// Chooses what is shown first. `elsewhere`: how cameras without a tile on this wall are shown when they are promoted.
-    pub fn new(cast: Cast, base: Arrangement, elsewhere: HashMap<String, Presentation>) -> Opening {
+    /// Chooses what is shown first.
+    ///
+    /// # Errors
+    /// `base` has a camera that is not in `cast`.
+    pub fn new(cast: Cast, base: Arrangement) -> Result<Opening, NoSuchCamera> {
         let now = Instant::now();
-        let mut director = Director::new(base, elsewhere, now);
+        let mut director = Director::new(base, now);
         let revision = director.revision();
         // Nobody is gone before it was there.
         let scene = director.poll(now, &|_| Readiness::Coming);
-        let (shown, sources) = cast.set_up(scene, revision);
-        Opening { cast, director, shown, sources }
+        let (shown, sources) = cast.set_up(scene, revision)?;
+        cast.watch(&shown);
+        Ok(Opening { cast, director, shown, sources })
     }
 
     /// What is shown first.
@@ -172,9 +180,9 @@ impl Stage {
         Ok(after)
     }
 
-    /// Shows `camera` large for a while. Returns until when.
-    pub fn promote(&self, camera: &str, length: Duration) -> Instant {
-        let until = self.director.lock().handle_promotion(Instant::now(), camera, length);
+    /// Shows `camera` large for a while; `as_guest` is how, where it has no tile. Returns until when.
+    pub fn promote(&self, camera: &str, as_guest: Option<Presentation>, length: Duration) -> Instant {
+        let until = self.director.lock().handle_promotion(Instant::now(), camera, as_guest, length);
         self.changed.notify_one();
         until
     }
@@ -223,26 +231,25 @@ impl Cast {
         }
     }
 
-    /// The sources of a scene's tiles. From now on its cameras are the ones that are woken.
-    fn set_up(&self, scene: Scene, revision: u64) -> (Shown, Vec<Box<dyn TileSource>>) {
-        let places = scene.layout.placements().iter().map(tile_size);
-        // Names were checked when the arrangement was read.
-        let cast = scene.cameras.iter().filter_map(|name| self.camera(name)).zip(places);
-        let tiles: Vec<(CameraTile, CameraView, TileSize)> = cast
-            .map(|(camera, size)| {
-                let tile = CameraTile::new(camera.clone(), self.black_after, size, self.alignment.as_ref());
-                (tile, camera.clone(), size)
-            })
-            .collect();
-        self.watched.set(tiles.iter().map(|(_, camera, size)| (camera.clone(), *size)));
-        let (shown, sources) = tiles
-            .into_iter()
-            .map(|(tile, camera, _)| {
-                let shown = ShownTile { camera, place: tile.place() };
-                (shown, Box::new(tile) as Box<dyn TileSource>)
-            })
-            .unzip();
-        (Shown { scene, tiles: shown, revision }, sources)
+    /// The sources of a scene's tiles: of all, or of none. Leaving one out would put the next camera under its masks.
+    fn set_up(&self, scene: Scene, revision: u64) -> Result<(Shown, Vec<Box<dyn TileSource>>), NoSuchCamera> {
+        let places = scene.layout.placements();
+        let mut tiles = Vec::with_capacity(places.len());
+        let mut sources: Vec<Box<dyn TileSource>> = Vec::with_capacity(places.len());
+        for (name, place) in scene.cameras.iter().zip(places) {
+            let camera = self.camera(name).ok_or_else(|| NoSuchCamera(name.clone()))?;
+            let size = tile_size(place);
+            let tile = CameraTile::new(camera.clone(), self.black_after, size, self.alignment.as_ref());
+            tiles.push(ShownTile { camera: camera.clone(), place: tile.place() });
+            sources.push(Box::new(tile));
+        }
+        Ok((Shown { scene, tiles, revision }, sources))
+    }
+
+    /// From now on these cameras are the ones that are woken.
+    fn watch(&self, shown: &Shown) {
+        let sizes = shown.scene.layout.placements().iter().map(tile_size);
+        self.watched.set(shown.tiles.iter().map(|tile| tile.camera.clone()).zip(sizes));
     }
 }
 
@@ -314,19 +321,38 @@ impl StageHand {
             return Some(next.map_or(look_again, |next| next.min(look_again)));
         }
         self.curtain.reset();
-        self.show(scene, revision);
-        next
-    }
-
-    fn show(&self, scene: Scene, revision: u64) {
-        let layout = scene.layout.clone();
-        let (shown, sources) = self.stage.cast.set_up(scene, revision);
-        if let Err(error) = self.wall.rearrange(layout, sources) {
-            // The director never leaves the wall's canvas, so this is a fault of ours.
+        let rearrange = |layout, tiles| self.wall.rearrange(layout, tiles);
+        if let Err(error) = self.stage.show(scene, revision, rearrange) {
             tracing::error!(wall = self.wall.name(), %error, "the wall cannot show what it is to show");
         }
-        let _before = self.stage.shown.send_replace(Arc::new(shown));
+        next
     }
+}
+
+impl Stage {
+    /// Puts a scene on the wall by `rearrange`. What it cannot show is not told to anybody as shown.
+    fn show(
+        &self,
+        scene: Scene,
+        revision: u64,
+        rearrange: impl FnOnce(Layout, Vec<Box<dyn TileSource>>) -> Result<(), RearrangeError>,
+    ) -> Result<(), CannotShow> {
+        let layout = scene.layout.clone();
+        let (shown, sources) = self.cast.set_up(scene, revision)?;
+        rearrange(layout, sources)?;
+        self.cast.watch(&shown);
+        let _before = self.shown.send_replace(Arc::new(shown));
+        Ok(())
+    }
+}
+
+/// Names were checked when an arrangement was read, and the director never leaves the wall's canvas: a fault of ours.
+#[derive(Debug, thiserror::Error)]
+enum CannotShow {
+    #[error(transparent)]
+    Camera(#[from] NoSuchCamera),
+    #[error(transparent)]
+    Wall(#[from] RearrangeError),
 }
 
 impl ShownTile {
@@ -342,5 +368,84 @@ impl StageTask {
         if self.task.await.is_err() {
             tracing::error!(wall = self.wall, "the task of the wall's stage had panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use wallcast_ingest::{Camera, CameraConfig};
+
+    use super::*;
+    use crate::config;
+
+    const TEXT: &str = "cameras: { a: rtsp://127.0.0.1:9/a, b: rtsp://127.0.0.1:9/b }
+walls: { wall: { layout: 1+5, tiles: [a, b] } }";
+
+    /// A stage without a wall, on which nothing moves by itself, and its cameras.
+    fn stage(text: &str, without: &str) -> (Result<Stage, NoSuchCamera>, Vec<Camera>) {
+        let config = config::parse("test", text, &config::Overrides::default()).unwrap();
+        let start = |entry: &config::CameraEntry| {
+            let camera = CameraConfig {
+                name: entry.name.clone(),
+                source: entry.source.clone(),
+                substream: None,
+                transport: entry.transport,
+                certificate: entry.certificate,
+                hwaccel: entry.hwaccel,
+                on_demand: entry.on_demand,
+                silence: Duration::from_secs(10),
+                first_frame_budget: Duration::from_secs(10),
+            };
+            Camera::start(camera, &Handle::current()).unwrap()
+        };
+        let cameras: Vec<Camera> =
+            config.cameras.iter().filter(|entry| entry.name != without).map(start).collect();
+        let cast = Cast {
+            cameras: cameras.iter().map(Camera::view).collect(),
+            black_after: Duration::from_secs(10),
+            alignment: None,
+            watched: Watched::default(),
+        };
+        let opening = Opening::new(cast, config.walls[0].arrangement.clone());
+        let stage = opening.map(|opening| Stage {
+            cast: opening.cast,
+            director: Mutex::new(opening.director),
+            changed: Notify::new(),
+            shown: watch::Sender::new(Arc::new(opening.shown)),
+        });
+        (stage, cameras)
+    }
+
+    #[tokio::test]
+    async fn what_the_wall_refuses_is_not_told_as_shown() {
+        let (stage, cameras) = stage(TEXT, "");
+        let stage = stage.unwrap();
+        let before = stage.shown();
+        let now = Instant::now();
+        stage.promote("b", None, Duration::from_secs(30));
+        let next = stage.director.lock().poll(now, &|_| Readiness::Ready);
+        assert_ne!(next, before.scene);
+        let refused = stage
+            .show(next.clone(), 2, |_, tiles| Err(RearrangeError::Tiles { found: tiles.len(), expected: 0 }));
+        assert!(refused.is_err());
+        assert_eq!((&stage.shown().scene, stage.shown().revision), (&before.scene, 1));
+        assert_eq!(stage.cast.watched.names(), ["a", "b"], "the cameras of before are woken");
+
+        stage.show(next.clone(), 2, |_, _| Ok(())).unwrap();
+        assert_eq!((&stage.shown().scene, stage.shown().revision), (&next, 2));
+        assert_eq!(stage.cast.watched.names(), ["b", "a"]);
+        futures::future::join_all(cameras.into_iter().map(Camera::stop)).await;
+    }
+
+    #[tokio::test]
+    async fn a_camera_that_there_is_not_leaves_no_place_to_another() {
+        let (stage, cameras) = stage(TEXT, "a");
+        assert_eq!(
+            stage.err().unwrap().to_string(),
+            "found no camera \"a\", expected one of the configuration"
+        );
+        futures::future::join_all(cameras.into_iter().map(Camera::stop)).await;
     }
 }

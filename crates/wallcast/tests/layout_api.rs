@@ -45,7 +45,13 @@ fn again(test: &str, yaml: &str) -> Wallcast {
     Wallcast::with_config(test, yaml)
 }
 
-fn send(wallcast: &Wallcast, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+fn send(
+    wallcast: &Wallcast,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Reply {
     request(method, &format!("{}{path}", wallcast.http), headers, body)
 }
 
@@ -419,7 +425,7 @@ fn any_webhook_can_promote() {
         ("?camera=gate&for=40s", vec![], "", 40.0),
         ("", vec![form], "camera=gate&for=50", 50.0),
         ("", vec![form], r#"{"camera":"gate","for":60}"#, 60.0),
-        ("?camera=left&for=1s", vec![text], r#" {"camera":"gate","for":"1.5m"}"#, 90.0),
+        ("?token=unused", vec![text], r#" {"camera":"gate","for":"1.5m"}"#, 90.0),
         ("?for=2m", vec![JSON], r#"{"camera":"gate"}"#, 120.0),
         // Longer is longer; shorter changes nothing.
         ("?camera=gate&for=1s", vec![], "", 120.0),
@@ -463,6 +469,113 @@ fn any_webhook_can_promote() {
     }
     problems(&send(&wallcast, "POST", PROMOTE, &[JSON], &"x".repeat(70_000)), 413);
     assert_eq!(get(&wallcast, PROMOTE)["promoted"], json!([]));
+}
+
+#[test]
+fn a_query_that_names_the_camera_goes_before_any_body() {
+    let (wallcast, _) = start("promote_query", "");
+    let form = "multipart/form-data; boundary=xyz";
+    let part = "--xyz\r\nContent-Disposition: form-data; name=\"camera\"\r\n\r\nleft\r\n--xyz--\r\n";
+    let jpeg: Vec<u8> = [0xff, 0xd8, 0xff, 0xe0].into_iter().cycle().take(3_000_000).collect();
+    for (kind, body_sent) in [
+        ("text/plain", b"motion detected".to_vec()),
+        ("application/json", br#"{"camera":"front_door","for":"1h","label":"person"}"#.to_vec()),
+        ("application/json", br#"{"camera":"gate""#.to_vec()),
+        ("application/json", b"[]".to_vec()),
+        (form, part.into()),
+        ("image/jpeg", jpeg),
+    ] {
+        let path = format!("{PROMOTE}?camera=gate&for=40");
+        let reply = send(&wallcast, "POST", &path, &[("Content-Type", kind)], &body_sent);
+        assert_eq!(reply.status, 200, "{kind}: {reply:?}");
+        let answer = body(&reply);
+        assert_eq!(answer["camera"], "gate", "{kind}");
+        assert!(answer["seconds"].as_f64().unwrap() <= 40.0, "{kind}: {answer}");
+        let wrong = send(&wallcast, "POST", &format!("{PROMOTE}?camera=cellar"), &[], &body_sent);
+        assert_eq!(problems(&wrong, 422).len(), 1, "{kind}");
+    }
+    // Each of the two for itself: the query's time goes before the body's.
+    let reply =
+        send(&wallcast, "POST", &format!("{PROMOTE}?for=50"), &[JSON], r#"{"camera":"top","for":90}"#);
+    assert!(body(&reply)["seconds"].as_f64().unwrap() <= 50.0, "{reply:?}");
+}
+
+/// How many masks the camera has where it is on this wall.
+fn masks(wallcast: &Wallcast, wall: &str, camera: &str) -> Vec<u64> {
+    let tiles = get(wallcast, &format!("/api/v1/walls/{wall}/tiles"));
+    let tiles = tiles["tiles"].as_array().unwrap().iter().filter(|tile| tile["camera"] == camera);
+    tiles.map(|tile| tile["masks"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn what_is_blacked_out_on_any_wall_is_blacked_out_when_the_camera_is_promoted() {
+    let test = "promote_masks";
+    let yaml = format!(
+        "listen: 127.0.0.1:0\nstate: state.json\n{CAMERAS}walls:
+  wall: {{ layout: columns, tiles: [{{ camera: gate, mask: {{ x: 0, y: 0, width: 50%, height: 50% }} }}, left, top, right] }}
+  plain: {{ layout: columns, tiles: [bottom, left, top, right] }}
+  masked: {{ layout: columns, tiles: [{{ camera: bottom, mask: {{ x: 0, y: 0, width: 50%, height: 50% }} }}, left, top] }}
+"
+    );
+    let _absent = fs::remove_file(config_file(test, &yaml).with_file_name("state.json"));
+    let mut wallcast = again(test, &yaml);
+    let promote = |wallcast: &Wallcast, wall: &str, camera: &str| {
+        let path = format!("/api/v1/walls/{wall}/promote?camera={camera}");
+        assert_eq!(send(wallcast, "POST", &path, &[], "").status, 200);
+    };
+    // The first wall that has it shows all of it.
+    promote(&wallcast, "wall", "bottom");
+    assert_eq!(masks(&wallcast, "wall", "bottom"), [1]);
+    send(&wallcast, "DELETE", PROMOTE, &[], "");
+
+    // Nobody but this wall's own configuration knows of it.
+    assert_eq!(
+        put(&wallcast, &json!({ "layout": "columns", "tiles": ["left", "top", "right"] })).status,
+        200
+    );
+    promote(&wallcast, "wall", "gate");
+    assert_eq!(masks(&wallcast, "wall", "gate"), [1]);
+
+    // Said by a PUT on another wall, and saved.
+    let mask = json!([{ "x": 0, "y": 0, "width": 0.5, "height": 0.5 }, { "x": 0.9, "y": 0, "width": 0.1, "height": 1.0 }]);
+    let layout =
+        json!({ "layout": "columns", "tiles": [{ "camera": "right", "mask": mask }, "top", "gate"] });
+    let path = "/api/v1/walls/masked/layout";
+    assert_eq!(send(&wallcast, "PUT", path, &[JSON], layout.to_string()).status, 200);
+    assert_eq!(
+        put(&wallcast, &json!({ "layout": "columns", "tiles": ["left", "top", "bottom"] })).status,
+        200
+    );
+    promote(&wallcast, "wall", "right");
+    assert_eq!(masks(&wallcast, "wall", "right"), [2]);
+    assert_eq!(masks(&wallcast, "wall", "gate"), [1], "while it is large, too");
+    wallcast.interrupt();
+    assert!(wallcast.end(Duration::from_secs(6)).is_some_and(|status| status.success()));
+
+    let wallcast = again(test, &yaml);
+    for (camera, expected) in [("gate", 1), ("right", 2)] {
+        promote(&wallcast, "wall", camera);
+        assert_eq!(masks(&wallcast, "wall", camera), [expected], "{camera} after a restart");
+    }
+}
+
+#[test]
+fn promoted_cameras_stay_on_the_wall_when_one_without_a_tile_comes() {
+    let (wallcast, _) = start("promote_guests", "");
+    let layout = json!({ "layout": [
+        { "camera": "left", "x": 0, "y": 0, "width": 1280, "height": 1080 },
+        { "camera": "top", "x": 1280, "y": 0, "width": 640, "height": 540 },
+        { "camera": "right", "x": 1280, "y": 540, "width": 640, "height": 540 },
+    ] });
+    assert_eq!(put(&wallcast, &layout).status, 200);
+    for (camera, expected) in
+        [("left", "left top right"), ("gate", "gate left right"), ("bottom", "bottom gate left")]
+    {
+        assert_eq!(send(&wallcast, "POST", &format!("{PROMOTE}?camera={camera}"), &[], "").status, 200);
+        assert_eq!(on_wall(&wallcast), expected);
+    }
+    assert_eq!(send(&wallcast, "DELETE", PROMOTE, &[], "").status, 204);
+    assert_eq!(on_wall(&wallcast), "left top right");
 }
 
 #[test]

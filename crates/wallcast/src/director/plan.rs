@@ -4,10 +4,10 @@
 //! exchanges its place with who is there, so that everybody is still shown. Where no place is clearly larger than the
 //! others there is another layout for the time, with a large place and one for everybody; beyond ten cameras only the
 //! promoted one is shown, everywhere. A camera that takes turns leaves its turn to the one whose place it gets. A camera
-//! without a tile hides the one whose place it gets, unless there is a cell left over.
+//! without a tile hides one that is not promoted, unless there is a cell left over: as many of the promoted as there are
+//! places are always shown.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use wallcast_compositor::{Cells, Layout, Placement, Presentation, Preset, Spacing};
@@ -70,48 +70,44 @@ impl Plan {
     }
 
     /// `promoted` in the order of the places that they get.
-    pub(super) fn with(
-        base: &Arrangement,
-        promoted: &[Promotion],
-        elsewhere: &HashMap<String, Presentation>,
-    ) -> Plan {
+    pub(super) fn with(base: &Arrangement, promoted: &[Promotion]) -> Plan {
         let mut plan = Plan::of(base);
         if promoted.is_empty() {
             return plan;
         }
-        let has_tile = |camera: &str| plan.contents.iter().any(|content| content.position(camera).is_some());
-        let seen = |camera: &String| Seen {
-            camera: camera.clone(),
-            presentation: elsewhere.get(camera).unwrap_or(base.plain()).clone(),
+        let in_tile = |camera: &str| {
+            let mut tiles = plan.contents.iter().flat_map(|content| &content.seen);
+            tiles.find(|seen| seen.camera == camera).cloned()
         };
-        let guests: Vec<Seen> = promoted
+        let as_guest = |promotion: &Promotion| Seen {
+            camera: promotion.camera.clone(),
+            presentation: promotion.as_guest.as_ref().unwrap_or(base.plain()).clone(),
+        };
+        let is_guest = |promotion: &&Promotion| in_tile(&promotion.camera).is_none();
+        let guests: Vec<Seen> = promoted.iter().filter(is_guest).map(as_guest).collect();
+        let promoted: Vec<Seen> = promoted
             .iter()
-            .map(|promotion| &promotion.camera)
-            .filter(|camera| !has_tile(camera))
-            .map(seen)
+            .map(|promotion| in_tile(&promotion.camera).unwrap_or_else(|| as_guest(promotion)))
             .collect();
-        let shown = plan.contents.len() + guests.len();
-        match roomy(base, plan.contents.len(), shown) {
+        match roomy(base, plan.contents.len(), plan.contents.len() + guests.len()) {
             Roomy::AsItIs => {}
-            Roomy::Other(layout) => {
-                plan.layout = layout;
-                plan.contents.extend(guests.iter().cloned().map(Content::one));
-            }
+            Roomy::Other(layout) => plan.layout = layout,
             Roomy::Whole(layout) => {
                 plan.layout = layout;
-                let camera = &promoted[0].camera;
-                let tiles = plan.contents.iter().flat_map(|content| &content.seen);
-                let found = tiles.chain(&guests).find(|seen| seen.camera == *camera).cloned();
-                plan.contents = found.map(Content::one).into_iter().collect();
+                plan.contents = promoted.into_iter().take(1).map(Content::one).collect();
                 return plan;
             }
         }
         let places = plan.layout.placements();
-        let mut largest: Vec<usize> = (0..plan.contents.len()).collect();
-        largest.sort_by_key(|&place| Reverse(picture_width(&places[place])));
-        for (promotion, &place) in promoted.iter().zip(&largest) {
-            let guest = guests.iter().find(|seen| seen.camera == promotion.camera);
-            bring(&mut plan.contents, places.len(), place, &promotion.camera, guest);
+        let free = places.len().saturating_sub(plan.contents.len());
+        plan.contents.extend(guests.into_iter().take(free).map(Content::one));
+        let mut given = Vec::new();
+        for seen in promoted {
+            let left = (0..plan.contents.len()).filter(|place| !given.contains(place));
+            let largest = left.min_by_key(|&place| Reverse(picture_width(&places[place])));
+            let Some(place) = largest else { break };
+            bring(&mut plan.contents, places.len(), place, seen);
+            given.push(place);
         }
         plan
     }
@@ -164,8 +160,10 @@ fn picture_width(place: &Placement) -> u32 {
     place.width().min(place.height() * 16 / 9)
 }
 
-/// Brings `camera` to the place of number `to`.
-fn bring(contents: &mut Vec<Content>, places: usize, to: usize, camera: &str, guest: Option<&Seen>) {
+/// Brings the camera of `seen` to the place of number `to`, from where it is. If it is nowhere, because it has no tile or
+/// gave it to another, it hides who is there.
+fn bring(contents: &mut Vec<Content>, places: usize, to: usize, seen: Seen) {
+    let camera = seen.camera.as_str();
     if contents[to].is_only(camera) {
         return;
     }
@@ -174,20 +172,19 @@ fn bring(contents: &mut Vec<Content>, places: usize, to: usize, camera: &str, gu
         return;
     }
     let in_tour = contents.iter().enumerate().find_map(|(i, content)| Some((i, content.position(camera)?)));
-    if let Some((from, number)) = in_tour {
-        let seen = contents[from].seen.remove(number);
-        let displaced = std::mem::replace(&mut contents[to], Content::one(seen));
-        if from != to {
-            // Nobody twice.
-            let rest = &contents[from];
-            let others: Vec<Seen> =
-                displaced.seen.into_iter().filter(|seen| rest.position(&seen.camera).is_none()).collect();
-            contents[from].seen.splice(number..number, others);
-        }
-    } else if let Some(guest) = guest {
-        let displaced = std::mem::replace(&mut contents[to], Content::one(guest.clone()));
-        if contents.len() < places {
-            contents.push(displaced);
-        }
+    let Some((from, number)) = in_tour else {
+        contents[to] = Content::one(seen);
+        return;
+    };
+    let seen = contents[from].seen.remove(number);
+    let displaced = std::mem::replace(&mut contents[to], Content::one(seen));
+    if from != to {
+        // Nobody twice.
+        let rest = &contents[from];
+        let others: Vec<Seen> =
+            displaced.seen.into_iter().filter(|seen| rest.position(&seen.camera).is_none()).collect();
+        contents[from].seen.splice(number..number, others);
+    } else if contents.len() < places {
+        contents.push(displaced);
     }
 }

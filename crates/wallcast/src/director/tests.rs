@@ -1,6 +1,8 @@
 //! Walls in virtual time: what is told, and what is shown then.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::config;
 
@@ -26,13 +28,7 @@ fn seconds(seconds: f64) -> Duration {
 impl Virtual {
     fn of(wall: &str) -> Virtual {
         let start = Instant::now();
-        let masked = Presentation { mirrored: true, ..Presentation::default() };
-        let elsewhere = HashMap::from([("g".to_owned(), masked)]);
-        Virtual {
-            start,
-            director: Director::new(arrangement(wall), elsewhere, start),
-            absent: HashMap::new(),
-        }
+        Virtual { start, director: Director::new(arrangement(wall), start), absent: HashMap::new() }
     }
 
     fn at(&self, after: f64) -> Instant {
@@ -58,7 +54,13 @@ impl Virtual {
     }
 
     fn promote(&mut self, after: f64, camera: &str, length: f64) {
-        self.director.handle_promotion(self.at(after), camera, seconds(length));
+        let elsewhere = arrangement("tiles: [{ camera: g, mirror: true }]");
+        self.director.handle_promotion(
+            self.at(after),
+            camera,
+            as_guest(camera, [&elsewhere]),
+            seconds(length),
+        );
     }
 
     fn upcoming(&self, after: f64) -> Vec<(String, usize)> {
@@ -179,6 +181,52 @@ fn what_is_cut_off_and_blacked_out_goes_with_its_camera() {
     assert_eq!(masks(&wall.scene(5.0)), [0, 0, 1, 0, 0, 0]);
 }
 
+/// Masks are counted; two of the same are one.
+#[test]
+fn a_guest_is_shown_as_on_the_first_with_the_masks_of_all() {
+    let plain = arrangement("tiles: [{ camera: g, rotate: 90 }, a]");
+    let left = "{ x: 0, y: 0, width: 50%, height: 100% }";
+    let masked = arrangement(&format!("tiles: [a, {{ tour: [b, g], mask: {left} }}]"));
+    let more = "{ x: 60%, y: 0, width: 10%, height: 100% }";
+    let masked_more = arrangement(&format!("tiles: [{{ camera: g, mirror: true, mask: [{left}, {more}] }}]"));
+    let found = as_guest("g", [&arrangement("tiles: [a]"), &plain, &masked, &masked_more]).unwrap();
+    assert_eq!((found.rotation.degrees(), found.mirrored, found.masks.len()), (90, false, 2));
+    assert_eq!(as_guest("c", [&plain, &masked, &masked_more]), None);
+}
+
+#[test]
+fn a_guest_keeps_its_masks_while_it_is_large_and_gets_new_ones_at_once() {
+    let masked = |x| {
+        arrangement(&format!("tiles: [{{ camera: g, mask: {{ x: {x}%, y: 0, width: 5%, height: 5% }} }}]"))
+    };
+    let mut wall = Virtual::of("layout: columns, tiles: [a, b, c, d]");
+    let masks = |wall: &mut Virtual| wall.scene(2.0).layout.placements()[1].presentation().masks.len();
+    for (arrangements, expected) in
+        [(vec![masked(0)], 1), (vec![], 1), (vec![masked(50)], 2), (vec![masked(0)], 2)]
+    {
+        let way = as_guest("g", &arrangements);
+        wall.director.handle_promotion(wall.at(1.0), "g", way, seconds(30.0));
+        assert_eq!(masks(&mut wall), expected);
+    }
+}
+
+#[test]
+fn a_guest_hides_nobody_who_is_promoted() {
+    let mut wall = Virtual::of("layout: columns, tiles: [a, b, c, d]");
+    wall.promote(0.0, "b", 30.0);
+    wall.promote(1.0, "g", 30.0);
+    wall.check(1.0, "a g b d");
+    wall.promote(2.0, "f", 10.0);
+    wall.check(2.0, "b f g d");
+    wall.check(12.0, "a g b d");
+    // In a tour, too; and cells that are left over take the others.
+    let mut wall = Virtual::of("layout: 1+5, tiles: [{ tour: [a, b, c] }]");
+    for (after, camera) in [(0.0, "a"), (1.0, "b")] {
+        wall.promote(after, camera, 30.0);
+    }
+    wall.check(1.0, "b a c");
+}
+
 #[test]
 fn another_arrangement_during_a_promotion_is_what_it_goes_back_to() {
     let mut wall = Virtual::of("layout: columns, tiles: [a, b, c, d]");
@@ -294,6 +342,10 @@ fn every_scene_can_be_shown() {
             let places = scene.layout.placements();
             assert!(!scene.cameras.is_empty() && scene.cameras.len() <= places.len(), "{text}: {scene:?}");
             assert_eq!(scene.layout.canvas(), wall.director.base().layout().canvas());
+            // Beyond ten equal tiles there is one place for the newest.
+            for promoted in wall.director.promotions().iter().take(places.len()) {
+                assert!(scene.cameras.contains(&promoted.camera), "{text}: {promoted:?} is not in {scene:?}");
+            }
             if let Some(promoted) = wall.director.promotions().first() {
                 let width = |place: usize| places[place].width().min(places[place].height() * 16 / 9);
                 let at =

@@ -9,6 +9,8 @@ use futures::StreamExt;
 use crate::http::problem::Problem;
 
 const MAX_FORGOTTEN_BYTES: usize = 1024 * 1024;
+/// Of a body that nobody reads: pictures that cameras send along with an alarm are smaller.
+const MAX_UNREAD_BYTES: usize = 8 * 1024 * 1024;
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// The whole body as text; `expected` is what it should be. Of one that is larger than `most` bytes the rest is read and
@@ -20,6 +22,20 @@ pub(super) async fn read(body: Body, most: usize, expected: &str) -> Result<Stri
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "a body that was not complete in time", expected))
         }
     }
+}
+
+/// Reads the body and forgets it, within reason, for the sake of clients that read no answer while they write.
+pub(super) async fn forget(body: Body) {
+    let forget = async {
+        let (mut chunks, mut length) = (body.into_data_stream(), 0);
+        while let Some(Ok(chunk)) = chunks.next().await {
+            length += chunk.len();
+            if length > MAX_UNREAD_BYTES {
+                break;
+            }
+        }
+    };
+    let _too_late = tokio::time::timeout(READ_WITHIN, forget).await;
 }
 
 async fn read_whole(body: Body, most: usize, expected: &str) -> Result<String, Problem> {

@@ -1,5 +1,6 @@
 //! `/api/v1/walls/{name}/promote`: a camera large for a while, then back. Made for webhooks, which differ in what they can
-//! send: JSON of any content type, a form, or nothing but a query.
+//! send: JSON of any content type, a form, or nothing but a query. The query goes before the body, and where it names the
+//! camera the body is whatever the webhook always sends: text, a picture, another product's JSON.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use crate::config::a_while;
 use crate::http::problem::Problem;
 use crate::http::{Shared, body};
+use crate::pipeline::WallOutput;
 use crate::stage::Stage;
 
 const MAX_BYTES: usize = 64 * 1024;
@@ -28,9 +30,25 @@ pub(super) async fn promote(
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, Problem> {
-    let stage = &shared.wall(&name)?.stage;
-    let text = body::read(body, MAX_BYTES, "JSON, or no body").await?;
-    let asked = Asked::of(&text)?.or(Asked::of_form(query.as_deref().unwrap_or_default()));
+    let wall = shared.wall(&name)?;
+    let asked = Asked::of_form(query.as_deref().unwrap_or_default());
+    let begun = if asked.camera.is_some() {
+        // The alarm first: the body may be slow.
+        let begun = begin(&shared, wall, asked);
+        body::forget(body).await;
+        begun
+    } else {
+        let text = body::read(body, MAX_BYTES, "JSON, or no body").await?;
+        begin(&shared, wall, asked.or(Asked::of(&text)?))
+    };
+    let (camera, until) = begun?;
+    wall.stage.settled().await;
+    Ok(Json(described(&camera, until, Instant::now(), SystemTime::now())).into_response())
+}
+
+/// Promotes what is asked for, if it can be. Returns the camera, and until when.
+fn begin(shared: &Shared, wall: &WallOutput, asked: Asked) -> Result<(String, Instant), Problem> {
+    let stage = &wall.stage;
     let mut problems = Vec::new();
     let mut wrong = |path: &str, found: String, expected: String| {
         problems.push(json!({ "path": path, "found": found, "expected": expected }));
@@ -59,9 +77,8 @@ pub(super) async fn promote(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, found, expected)
             .member("problems", Value::Array(problems)));
     };
-    let until = stage.promote(&camera, length);
-    stage.settled().await;
-    Ok(Json(described(&camera, until, Instant::now(), SystemTime::now())).into_response())
+    let until = shared.running.promote(wall, &camera, length);
+    Ok((camera, until))
 }
 
 /// `GET`: who is large for a while, and until when; the one in the largest place first.

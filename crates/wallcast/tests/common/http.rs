@@ -18,8 +18,8 @@ impl Reply {
     }
 }
 
-/// Sends a request with these headers. Panics when no HTTP answer comes within 5 s.
-pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+/// Sends a request with these headers, and a body of any bytes. Panics when no HTTP answer comes within 5 s.
+pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
     let agent = ureq::Agent::new_with_config(
         ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -36,7 +36,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) ->
     let answer = if matches!(method, "GET" | "HEAD" | "DELETE") {
         agent.run(request.body(()).unwrap())
     } else {
-        agent.run(request.body(body.to_owned()).unwrap())
+        agent.run(request.body(body.as_ref()).unwrap())
     };
     let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     Reply {
