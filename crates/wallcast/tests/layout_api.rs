@@ -56,7 +56,7 @@ fn send(
 }
 
 fn put(wallcast: &Wallcast, layout: &Value) -> Reply {
-    send(wallcast, "PUT", LAYOUT, &[JSON], &layout.to_string())
+    send(wallcast, "PUT", LAYOUT, &[JSON], layout.to_string())
 }
 
 fn body(reply: &Reply) -> Value {
@@ -116,7 +116,7 @@ fn a_layout_is_answered_as_documented_and_taken_back_unchanged() {
             if wall == "lobby" && layout["layout"].is_array() && layout["layout"][0]["width"] == 1920 {
                 continue;
             }
-            let first = send(&wallcast, "PUT", &path, &[JSON], &layout.to_string());
+            let first = send(&wallcast, "PUT", &path, &[JSON], layout.to_string());
             assert_eq!(first.status, 200, "{layout}: {first:?}");
             for (key, value) in layout.as_object().unwrap() {
                 assert_eq!(body(&first)[key], *value, "{key}");
@@ -467,7 +467,7 @@ fn any_webhook_can_promote() {
         let reply = send(&wallcast, "POST", &format!("{PROMOTE}{query}"), &[JSON], body);
         assert_eq!(problems(&reply, status).len(), wrong, "{query} {body}: {reply:?}");
     }
-    problems(&send(&wallcast, "POST", PROMOTE, &[JSON], &"x".repeat(70_000)), 413);
+    problems(&send(&wallcast, "POST", PROMOTE, &[JSON], "x".repeat(70_000)), 413);
     assert_eq!(get(&wallcast, PROMOTE)["promoted"], json!([]));
 }
 
