@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How long after a change the picture still gets better.
 pub(crate) const SETTLES_IN: Duration = Duration::from_millis(500);
+/// How long whoever begins to watch gets every picture: FFmpeg, and what is built on it, looks at twenty before it shows one.
+pub(crate) const WELCOMES_FOR: Duration = Duration::from_secs(2);
 /// How long a still picture is encoded after an IDR: without that it would pulse with every one.
 pub(crate) const SHARPENS_IN: Duration = Duration::from_millis(200);
 /// Something comes so often, so that neither players nor recorders take the stream for dead.
@@ -25,9 +27,14 @@ pub(crate) struct Stillness {
 }
 
 impl Stillness {
-    /// The canvas at `now` is not the one before, or somebody sees it for the first time.
+    /// The canvas at `now` is not the one before.
     pub(crate) fn handle_change(&mut self, now: Duration) {
         self.settle_until(now + SETTLES_IN);
+    }
+
+    /// Somebody sees the canvas for the first time, or asked for an IDR.
+    pub(crate) fn handle_viewer(&mut self, now: Duration) {
+        self.settle_until(now + WELCOMES_FOR);
     }
 
     /// The canvas at `now` was encoded as an IDR, which is coarser than what it stands for.

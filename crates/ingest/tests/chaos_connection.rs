@@ -356,11 +356,13 @@ async fn row_12_c17_a_recorder_of_many_channels_hears_one_wrong_password_and_not
     let cameras = channels(urls.chain([other_port.url("admin:of-a-recorder@")]).collect());
     let is_told = |words: &str| words.starts_with("wrong user name or password (401)");
     let stats = until_all(cameras, |stats| stats.reason.as_deref().is_some_and(is_told)).await;
-    assert_eq!(logins(&recorder) + logins(&other_port), 1, "the minute itself: account.rs, in virtual time");
+    // What listens on another port of that address may be another device, which has its own to say.
+    let tried = (logins(&recorder), logins(&other_port));
+    assert_eq!(tried, (1, 1), "the minute itself: account.rs, in virtual time");
     assert!(recorder.journal.visits() <= CHANNELS && other_port.journal.visits() <= 1);
     let elsewhere = "wrong user name or password (401), as another camera of this host was told";
     let told_elsewhere = stats.iter().filter(|stats| stats.reason.as_deref() == Some(elsewhere)).count();
-    assert_eq!(told_elsewhere, CHANNELS, "{stats:?}");
+    assert_eq!(told_elsewhere, CHANNELS - 1, "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

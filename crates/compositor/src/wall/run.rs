@@ -168,7 +168,7 @@ impl Worker {
         }
         if self.shared.key_frame_wanted.swap(false, Ordering::AcqRel) {
             self.key_frames.handle_request();
-            self.stillness.handle_change(at);
+            self.stillness.handle_viewer(at);
         }
         let composed = self.compositor.compose(now, &mut self.tiles);
         let composed_at = Instant::now();
@@ -262,7 +262,7 @@ impl Worker {
             *wanted = wants;
         }
         if joined {
-            self.stillness.handle_change(at);
+            self.stillness.handle_viewer(at);
             match before {
                 true => self.key_frames.handle_request(),
                 false => self.begin_anew(),

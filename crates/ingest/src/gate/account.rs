@@ -1,4 +1,4 @@
-//! One user name and password at one host, shared by every camera of this process that has them: a recorder has thirty
+//! One user name and password at one host and port, shared by every camera of this process that has them: a recorder has thirty
 //! channels and one list of accounts, and after a few wrong passwords it locks the account, or us, out.
 //!
 //! So one camera tries first, and the others wait for its verdict. A refusal pauses all of them for a minute; being let in
@@ -69,7 +69,8 @@ impl Member {
     pub(crate) fn of(source: &SourceUrl) -> Option<Arc<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let login = source.login()?;
-        let key = (source.host().to_ascii_lowercase(), &login.user, &login.password);
+        // The port, too: behind one address there may be several devices, each with a port forwarded to it.
+        let key = (source.host().to_ascii_lowercase(), source.port(), &login.user, &login.password);
         let key = ACCOUNTS.hasher.hash_one(key);
         let mut known = ACCOUNTS.known.lock();
         known.retain(|_, account| account.strong_count() > 0);

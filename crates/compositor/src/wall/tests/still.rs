@@ -104,7 +104,7 @@ fn a_still_wall_costs_a_fraction_of_encoding_the_same_picture_at_every_tick() {
         let samples = (0..640 * 360_u32).map(|i| (i * i / 640 % 200) as u8).collect();
         let tiles: Vec<Box<dyn TileSource>> = vec![Box::new(Same(samples, 1, told_to_be_new))];
         let wall = Wall::start(config, tiles, vec![Keeps::wanted()]).expect("starts");
-        wait_ticks(&wall, 15);
+        wait_ticks(&wall, 65);
         let used = || cpu(&format!("encode-{name}")) + cpu(&format!("wall-{name}"));
         let before = used();
         wait_ticks(&wall, 50);

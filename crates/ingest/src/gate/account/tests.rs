@@ -17,12 +17,13 @@ fn channels(host: &str, count: usize) -> Vec<Arc<Member>> {
 fn an_account_is_a_host_a_user_and_a_password() {
     let is_one = |a: &Arc<Member>, b: &Arc<Member>| Arc::ptr_eq(&a.account, &b.account);
     let first = member("recorder.lan", "admin:secret@");
-    assert!(is_one(&first, &member("RECORDER.lan:8554", "admin:secret@")));
+    assert!(is_one(&first, &member("RECORDER.lan", "admin:secret@")));
     for (host, login) in [
         ("other.lan", "admin:secret@"),
         ("recorder.lan", "root:secret@"),
         ("recorder.lan", "admin:other@"),
         ("recorder.lan", "adminsec:ret@"),
+        ("recorder.lan:8554", "admin:secret@"),
     ] {
         assert!(!is_one(&first, &member(host, login)), "{login}{host}");
     }
