@@ -85,7 +85,7 @@ impl Drop for Wall {
 }
 
 pub fn peers(config: PeersConfig) -> Peers {
-    Peers::new(config, &tokio::runtime::Handle::current()).unwrap()
+    Peers::new(config).unwrap()
 }
 
 pub fn on_loopback() -> PeersConfig {
