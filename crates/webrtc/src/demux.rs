@@ -32,6 +32,11 @@ impl Demux {
         self.addresses.insert(remote, peer);
     }
 
+    /// Of the peer's ufrags only these stay: a viewer may restart as often as it likes.
+    pub(crate) fn keep(&mut self, peer: PeerKey, ufrags: [&str; 2]) {
+        self.ufrags.retain(|ufrag, found| *found != peer || ufrags.contains(&ufrag.as_str()));
+    }
+
     pub(crate) fn forget(&mut self, peer: PeerKey) {
         self.ufrags.retain(|_, found| *found != peer);
         self.addresses.retain(|_, found| *found != peer);
@@ -79,6 +84,17 @@ mod tests {
         assert_eq!(demux.route(address, &check("other")), Some(OTHER), "a browser may use a port again");
         demux.bind(address, OTHER);
         assert_eq!(demux.route(address, &[22, 254, 253]), Some(OTHER));
+    }
+
+    #[test]
+    fn of_restarts_the_last_two_names_stay() {
+        let mut demux = Demux::default();
+        demux.expect("other", OTHER);
+        ["a", "b", "c"].into_iter().for_each(|ufrag| demux.expect(ufrag, ONE));
+        demux.keep(ONE, ["b", "c"]);
+        let mut left: Vec<_> = demux.ufrags.keys().map(String::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["b", "c", "other"]);
     }
 
     #[test]

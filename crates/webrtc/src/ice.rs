@@ -110,6 +110,15 @@ impl Ice {
         }
     }
 
+    /// New credentials on both sides (RFC 8445 section 9). The path in use stays until the viewer nominates one with
+    /// them.
+    pub(crate) fn restart(&mut self, local: Credentials, remote: Credentials) {
+        let number = self.generations.last().map_or(0, |newest| newest.number + 1);
+        // A viewer that restarts again before the last restart is through has given that up.
+        self.generations.truncate(1);
+        self.generations.push(Generation { number, local, remote });
+    }
+
     /// Where to send; `None` until the viewer has nominated a path that answers.
     pub(crate) fn nominated(&self) -> Option<Path> {
         self.nominated

@@ -32,8 +32,8 @@ mod track;
 mod worker;
 
 pub use addresses::host_addresses;
-pub use error::OfferError;
-pub use peers::{Answer, BindError, Peers, PeersConfig};
+pub use error::{OfferError, PatchError};
+pub use peers::{Answer, BindError, Patched, Peers, PeersConfig};
 pub use profile::ProfileLevelId;
 pub use session_id::SessionId;
 pub use source::{Source, SourceFrame};

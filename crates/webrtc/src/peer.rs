@@ -213,6 +213,11 @@ impl Peer {
         }
     }
 
+    /// New credentials on both sides; media goes on meanwhile.
+    pub(crate) fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
+        self.ice.restart(local, remote);
+    }
+
     /// Says goodbye.
     pub(crate) fn close(&mut self, now: Instant, why: &'static str) {
         self.end(now, why);

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::addresses::host_addresses;
 use crate::demux::PeerKey;
 use crate::dtls::{Identity, Role};
-use crate::error::OfferError;
+use crate::error::{OfferError, PatchError};
 use crate::ice::Credentials;
 use crate::path::Protocol;
 use crate::peer::{Peer, Setup};
-use crate::sdp::{self, Offer, Ours};
+use crate::sdp::{self, Offer, Ours, fragment};
 use crate::session_id::SessionId;
 use crate::sockets::Sockets;
 use crate::source::Source;
@@ -64,6 +64,22 @@ pub struct Answer {
     pub id: SessionId,
     /// The answer, complete: all candidates are in it.
     pub sdp: String,
+    /// Names the ICE session, as HTTP's `ETag` does; another after each restart.
+    pub ice_session: String,
+}
+
+/// What a fragment led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Patched {
+    /// Candidates, taken note of: none is ever dialled.
+    Trickled,
+    /// ICE was restarted.
+    Restarted {
+        /// Our half of it, an SDP fragment.
+        fragment: String,
+        /// The new [`Answer::ice_session`].
+        ice_session: String,
+    },
 }
 
 /// Viewers cannot be served.
@@ -107,8 +123,19 @@ struct Guest {
     client: IpAddr,
     source: Arc<Source>,
     counters: Arc<Counters>,
+    /// The names of both sides in ICE, and the section they belong to.
+    local_ufrag: String,
+    remote_ufrag: String,
+    mid: String,
+    restarts: u32,
     /// Cancelled once everything of it is freed.
     closed: CancellationToken,
+}
+
+impl Guest {
+    fn ice_session(&self, id: &SessionId) -> String {
+        format!("{}-{}", id.label(), self.restarts)
+    }
 }
 
 impl Peers {
@@ -150,17 +177,22 @@ impl Peers {
         let counters = Arc::new(Counters::new(now, SystemTime::now()));
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let key = PeerKey { worker: shared.idlest(), number };
+        let credentials = Credentials::random();
         let guest = Guest {
             key,
             client,
             source: Arc::clone(source),
             counters: Arc::clone(&counters),
+            local_ufrag: credentials.ufrag.clone(),
+            remote_ufrag: offer.credentials().ufrag,
+            mid: offer.transport_mid().to_owned(),
+            restarts: 0,
             closed: CancellationToken::new(),
         };
+        let ice_session = guest.ice_session(&id);
         let seat = self.admit(id, guest)?;
         let format = offer.format();
         let ids = TrackIds::random(format.payload_type, format.rtx_payload_type);
-        let credentials = Credentials::random();
         // Browsers begin the handshake the moment ICE is through and repeat lost flights after 50 ms; begun by us it took
         // 130 ms longer in Chromium.
         let role = if offer.waits_for_dtls() { Role::Client } else { Role::Server };
@@ -197,7 +229,42 @@ impl Peers {
             shared.demux.lock().forget(key);
             OfferError::Internal(error.to_string())
         })?;
-        Ok(Answer { id, sdp })
+        Ok(Answer { id, sdp, ice_session })
+    }
+
+    /// Takes a viewer's SDP fragment: further candidates, or, with a new ufrag, a restart of ICE. `expected` is the
+    /// [`Answer::ice_session`] that the viewer knows of, for candidates; a restart replaces any.
+    ///
+    /// # Errors
+    /// There is no such session, or the fragment belongs to none of its ICE sessions.
+    pub fn patch(
+        &self,
+        id: &SessionId,
+        fragment: &str,
+        expected: Option<&str>,
+    ) -> Result<Patched, PatchError> {
+        let candidates = self.candidates();
+        let mut guests = self.table.guests.lock();
+        let guest = guests.get_mut(id).ok_or(PatchError::Gone)?;
+        let remote = fragment::read(fragment).ok_or(PatchError::Unreadable)?;
+        if expected.is_some_and(|expected| expected != guest.ice_session(id)) {
+            return Err(PatchError::Stale);
+        }
+        if remote.ufrag == guest.remote_ufrag {
+            return Ok(Patched::Trickled);
+        }
+        let (local, shared) = (Credentials::random(), self.shared());
+        let fragment = fragment::write(&guest.mid, &local, &candidates);
+        let mut demux = shared.demux.lock();
+        demux.expect(&local.ufrag, guest.key);
+        demux.keep(guest.key, [&guest.local_ufrag, &local.ufrag]);
+        drop(demux);
+        guest.local_ufrag.clone_from(&local.ufrag);
+        guest.remote_ufrag.clone_from(&remote.ufrag);
+        guest.restarts += 1;
+        let order = Order::RestartIce { peer: guest.key.number, local, remote };
+        shared.order(guest.key.worker, order).map_err(|error| PatchError::Internal(error.to_string()))?;
+        Ok(Patched::Restarted { fragment, ice_session: guest.ice_session(id) })
     }
 
     /// Ends a session; `false` when there is none of that name. Returns once it is freed.

@@ -4,6 +4,7 @@
 //! answer to the whole of it.
 
 mod answer;
+pub(crate) mod fragment;
 mod offer;
 
 pub(crate) use answer::{Ours, answer};

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use crate::demux::{Demux, PeerKey};
 use crate::gate::Room;
+use crate::ice::Credentials;
 use crate::path::{Path, Protocol};
 use crate::peer::{Event, Peer};
 use crate::peers::Seat;
@@ -69,6 +70,11 @@ struct Mailbox {
 pub(crate) enum Order {
     Take(Box<Resident>),
     Close(u64),
+    RestartIce {
+        peer: u64,
+        local: Credentials,
+        remote: Credentials,
+    },
     /// A viewer's connection over TCP, with what came over it.
     Adopt(u64, Box<Handed>),
     Stop,
@@ -301,6 +307,9 @@ impl Worker {
                 }
                 Order::Close(number) => {
                     self.with_peer(number, |peer, now| peer.close(now, "the viewer ended its session"))
+                }
+                Order::RestartIce { peer, local, remote } => {
+                    self.with_peer(peer, |peer, _| peer.restart_ice(local, remote));
                 }
                 Order::Adopt(peer, handed) => self.adopt(peer, *handed),
                 Order::Stop => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, PPS, SPS, Viewer, Wall, lossy_path, on_loopback, peers, until};
+use common::{PATIENCE, PPS, SPS, Viewer, Wall, lossy_path, on_loopback, peers, tcp_path, until};
 use wallcast_webrtc::{OfferError, PeerState, PeersConfig, ProfileLevelId, Source};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +177,9 @@ async fn the_answer_is_complete_and_reaches_this_machine_on_every_interface() {
     assert!(answer.sdp.contains("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e028"));
     let candidates: Vec<_> = lines.iter().filter(|line| line.starts_with("a=candidate:")).collect();
     assert!(candidates.iter().any(|candidate| candidate.contains(" 127.0.0.1 ")), "{candidates:?}");
-    assert!(candidates.iter().all(|candidate| candidate.split(' ').nth(1) == Some("1")), "{candidates:?}");
+    let port = format!(" {} ", peers.port());
+    assert!(candidates.iter().all(|candidate| candidate.contains(&port)), "one port for all: {candidates:?}");
+    assert!(candidates.iter().any(|candidate| candidate.contains(" tcptype passive")), "{candidates:?}");
     peers.stop().await;
 }
 
@@ -187,14 +189,83 @@ async fn what_the_path_loses_is_reported_and_sent_again() {
     let viewer = Viewer::new().await;
     let answer =
         peers.answer(&wall.source, &viewer.offer, std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
-    let candidate = answer.sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
-    let port = candidate.split(' ').nth(5).unwrap();
-    let path = lossy_path(port.parse().unwrap(), 20).await;
-    viewer.accept(&answer.sdp.replace(&format!(" {port} "), &format!(" {path} "))).await;
+    let path = lossy_path(peers.port(), 20).await;
+    viewer.accept(&by_way_of(path, &answer.sdp, peers.port())).await;
     until("losses are reported and made good", PATIENCE, || {
         let stats = &peers.stats()[0];
         stats.retransmitted > 10 && stats.packets_lost > 0 && stats.rtt_ms.is_some()
     })
     .await;
+    peers.stop().await;
+}
+
+/// The answer with a relay's port in the place of the server's.
+fn by_way_of(path: u16, answer: &str, port: u16) -> String {
+    answer.replace(&format!(" {port} "), &format!(" {path} "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_whom_udp_does_not_reach_watches_over_tcp() {
+    let (wall, peers) = (Wall::start(), peers(PeersConfig { threads: 2, ..on_loopback() }));
+    // On two threads there is one at least that does not receive itself.
+    let mut viewers = Vec::new();
+    for _ in 0..4 {
+        let viewer = Viewer::new().await;
+        let client = std::net::Ipv4Addr::LOCALHOST.into();
+        let answer = peers.answer(&wall.source, &viewer.offer, client).await.unwrap();
+        let path = tcp_path(peers.port()).await;
+        viewer.accept(&by_way_of(path, &answer.sdp, peers.port())).await;
+        viewers.push(viewer);
+    }
+    for viewer in &mut viewers {
+        let mut last = viewer.frame().await;
+        assert!(last.is_key());
+        for _ in 0..50 {
+            let next = viewer.frame().await;
+            assert_eq!(next.timestamp.wrapping_sub(last.timestamp), 1800, "a frame is missing");
+            last = next;
+        }
+    }
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_on_several_threads_share_one_port() {
+    let (wall, peers) = (Wall::start(), peers(PeersConfig { threads: 3, ..on_loopback() }));
+    let mut viewers = Vec::new();
+    for _ in 0..6 {
+        viewers.push(Viewer::watch(&peers, &wall.source).await.unwrap().0);
+    }
+    for viewer in &mut viewers {
+        assert!(viewer.frame().await.is_key());
+    }
+    assert_eq!(peers.stats().len(), 6);
+    viewers[0].connection.close().await.unwrap();
+    until("one is freed", PATIENCE, || peers.stats().len() == 5).await;
+    peers.stop().await;
+    assert!(peers.stats().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_get_no_answer_and_are_counted() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    viewer.frame().await;
+    let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let check = b"\x00\x01\x00\x10\x21\x12\xa4\x42transaction\x00\x00\x06\x00\x0bnobody:none\x00";
+    for datagram in [&b"hello"[..], &[0x16, 0xfe, 0xfd, 0], &[0x80, 0x60, 0, 1], check] {
+        stranger.send_to(datagram, ("127.0.0.1", peers.port())).await.unwrap();
+    }
+    until("they are counted", PATIENCE, || peers.io_stats().datagrams_of_strangers >= 4).await;
+    let mut answer = [0; 100];
+    let heard = tokio::time::timeout(Duration::from_millis(300), stranger.recv_from(&mut answer)).await;
+    assert!(heard.is_err(), "{heard:?}");
+
+    let mut connection = tokio::net::TcpStream::connect(("127.0.0.1", peers.port())).await.unwrap();
+    connection.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let read = tokio::time::timeout(PATIENCE, connection.read(&mut answer)).await.unwrap();
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    viewer.frame().await;
     peers.stop().await;
 }

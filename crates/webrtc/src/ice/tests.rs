@@ -162,3 +162,26 @@ fn a_request_names_whom_it_is_for_and_anything_else_nobody() {
         message::viewer::answer(&request, "127.0.0.1:1".parse().unwrap(), OURS.1, bench.crypto.crypto());
     assert_eq!(message::addressee(&answer.unwrap()), None);
 }
+
+#[test]
+fn after_a_restart_the_old_path_serves_until_the_new_one_is_nominated() {
+    let mut bench = bench();
+    let (old, new) = (path("203.0.113.9:1000"), path("198.51.100.7:2000"));
+    let sent = bench.check(old, true);
+    bench.answer(&sent);
+    let newer = ["a newer password of ours", "a newer password of theirs"];
+    bench.ice.restart(credentials(("ours2", newer[0])), credentials(("theirs2", newer[1])));
+    assert_eq!(bench.ice.nominated(), Some(old));
+    bench.check(old, true);
+    let crypto = Arc::clone(&bench.crypto);
+    let request = message::viewer::check("ours2:theirs2", newer[0], true, crypto.crypto());
+    assert_eq!(bench.ice.handle_message(bench.now, new, &request), Heard::Viewer);
+    let answers = bench.sent();
+    let answer = answers
+        .iter()
+        .find_map(|(_, sent)| message::viewer::answer(sent, new.local, newer[1], crypto.crypto()));
+    assert_eq!(bench.ice.handle_message(bench.now, new, &answer.unwrap()), Heard::Viewer);
+    assert_eq!(bench.ice.nominated(), Some(new), "at once, whatever the priorities");
+    let request = message::viewer::check("ours:theirs", OURS.1, true, crypto.crypto());
+    assert_eq!(bench.ice.handle_message(bench.now, old, &request), Heard::Nothing, "the old ones are void");
+}

@@ -131,7 +131,7 @@ fn video(offer: &Offer, ours: &Ours<'_>) -> MediaDescription {
 }
 
 /// RFC 8839 section 5.1; RFC 6544 section 4.5 for TCP, which is for those whom UDP does not reach.
-fn candidate(position: usize, protocol: Protocol, address: SocketAddr) -> String {
+pub(super) fn candidate(position: usize, protocol: Protocol, address: SocketAddr) -> String {
     let (name, kind, suffix) = match protocol {
         Protocol::Udp => ("udp", 126, ""),
         Protocol::Tcp => ("tcp", 90, " tcptype passive"),

@@ -119,6 +119,11 @@ impl Offer {
         self.bundle.first().map(String::as_str)
     }
 
+    /// The section whose transport is used: the one that tags the bundle, or ours.
+    pub(crate) fn transport_mid(&self) -> &str {
+        self.bundle_tag().unwrap_or(&self.mid)
+    }
+
     /// The viewer insists on being the DTLS server (RFC 8842); all others let us choose.
     pub(crate) fn waits_for_dtls(&self) -> bool {
         self.transport_attribute("setup") == Some("passive")
