@@ -3,6 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -19,8 +20,8 @@ const BATCH: usize = 8;
 const MAX_DATAGRAM: usize = 64 * 1024;
 /// A segmented send is one IP packet to the kernel until it is cut.
 const MAX_RUN: usize = 65_000;
-/// How long a full socket may hold up the thread before a packet counts as lost.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// How long a full socket is waited for at a time.
+const WAIT: Duration = Duration::from_millis(5);
 /// A port that is free for UDP may be taken for TCP: tries when any port will do.
 const TRIES: usize = 16;
 
@@ -36,6 +37,27 @@ struct Udp {
     socket: UdpSocket,
     state: UdpSocketState,
     address: IpAddr,
+}
+
+/// How long a thread may yet be held up by full sockets; what they do not take then counts as lost.
+pub(crate) struct Patience(Duration);
+
+impl Patience {
+    pub(crate) fn new(time: Duration) -> Self {
+        Self(time)
+    }
+
+    /// Waits until the socket takes more. `false`: no longer.
+    fn wait_for(&mut self, socket: &UdpSocket) -> bool {
+        if self.0.is_zero() {
+            return false;
+        }
+        let begun = Instant::now();
+        let wait = Timespec { tv_sec: 0, tv_nsec: WAIT.as_nanos() as i64 };
+        let _ = rustix::event::poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&wait));
+        self.0 = self.0.saturating_sub(begun.elapsed());
+        true
+    }
 }
 
 /// One received datagram, or several of one size from one sender.
@@ -129,25 +151,25 @@ impl Sockets {
     }
 
     /// Sends packets to one viewer, those of one size by one call.
-    pub(crate) fn send(&self, path: Path, burst: &Burst) {
+    pub(crate) fn send(&self, path: Path, burst: &Burst, patience: &mut Patience) {
         let Some(udp) = self.udp.iter().find(|udp| serves(udp.address, path.local.ip())) else { return };
         let (mut bytes, mut sizes) = (burst.bytes.as_slice(), burst.sizes.as_slice());
         while let [segment, ..] = *sizes {
             let (count, len) = run(sizes, udp.state.max_gso_segments());
             let (now, later) = bytes.split_at(len);
-            self.send_run(udp, path, now, segment);
+            self.send_run(udp, path, now, segment, patience);
             (bytes, sizes) = (later, &sizes[count..]);
         }
     }
 
-    /// Sends one packet.
+    /// Sends one packet; one that finds no room is lost.
     pub(crate) fn send_one(&self, path: Path, packet: &[u8]) {
         if let Some(udp) = self.udp.iter().find(|udp| serves(udp.address, path.local.ip())) {
-            self.send_run(udp, path, packet, packet.len());
+            self.send_run(udp, path, packet, packet.len(), &mut Patience::new(Duration::ZERO));
         }
     }
 
-    fn send_run(&self, udp: &Udp, path: Path, bytes: &[u8], segment: usize) {
+    fn send_run(&self, udp: &Udp, path: Path, bytes: &[u8], segment: usize, patience: &mut Patience) {
         let several = bytes.len() > segment;
         let transmit = Transmit {
             destination: path.remote,
@@ -157,16 +179,19 @@ impl Sockets {
             src_ip: Some(path.local.ip()),
         };
         let mut result = udp.state.try_send(UdpSockRef::from(&udp.socket), &transmit);
-        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-            let mut socket = [PollFd::new(&udp.socket, PollFlags::OUT)];
-            let _ = rustix::event::poll(&mut socket, Some(&PATIENCE));
+        let is_full = |result: &io::Result<()>| {
+            result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        while is_full(&result) && patience.wait_for(&udp.socket) {
             result = udp.state.try_send(UdpSockRef::from(&udp.socket), &transmit);
         }
         match result {
             Ok(()) => {}
             // Some devices refuse segmentation at the first try; the state remembers it.
             Err(_) if several && udp.state.max_gso_segments() == 1 => {
-                bytes.chunks(segment).for_each(|packet| self.send_run(udp, path, packet, packet.len()));
+                for packet in bytes.chunks(segment) {
+                    self.send_run(udp, path, packet, packet.len(), patience);
+                }
             }
             Err(_) => {
                 self.unsent.fetch_add(bytes.len().div_ceil(segment.max(1)) as u64, Ordering::Relaxed);
@@ -225,8 +250,6 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -269,7 +292,7 @@ mod tests {
         assert_eq!(path.local, SocketAddr::new("127.0.0.3".parse().unwrap(), sockets.port()));
         let sizes = vec![60, 1200, 1200, 1200, 700];
         let bytes = sizes.iter().enumerate().flat_map(|(number, &size)| vec![number as u8; size]).collect();
-        sockets.send(path, &Burst { bytes, sizes: sizes.clone() });
+        sockets.send(path, &Burst { bytes, sizes: sizes.clone() }, &mut Patience::new(WAIT));
         for (number, size) in sizes.into_iter().enumerate() {
             let mut buffer = [0; 2000];
             let (len, from) = viewer.recv_from(&mut buffer).unwrap();

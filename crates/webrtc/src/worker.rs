@@ -28,7 +28,7 @@ use crate::ice::Credentials;
 use crate::path::{Path, Protocol};
 use crate::peer::{Event, Peer};
 use crate::peers::Seat;
-use crate::sockets::{Inbox, Sockets};
+use crate::sockets::{Inbox, Patience, Sockets};
 use crate::source::Source;
 use crate::stats::IoStats;
 use crate::track::Burst;
@@ -200,11 +200,15 @@ struct Worker {
     handed_over: Receiver<(u64, Path, Vec<u8>)>,
     residents: HashMap<u64, Resident>,
     streams: Vec<Stream>,
+    /// Peers that have ended since the streams were looked at.
+    left: Vec<u64>,
     timers: BTreeSet<(Instant, u64)>,
     inbox: Inbox,
     /// UDP sockets that may have more.
     readable: Vec<bool>,
     connections: HashMap<Token, Connection>,
+    /// Those that may have more.
+    unread: Vec<Token>,
     next_token: usize,
     /// When listeners are asked again, after there were no more descriptors.
     accept_again: Option<Instant>,
@@ -243,10 +247,12 @@ impl Worker {
             handed_over,
             residents: HashMap::new(),
             streams: Vec::new(),
+            left: Vec::new(),
             timers: BTreeSet::new(),
             inbox: Inbox::new(),
             readable,
             connections: HashMap::new(),
+            unread: Vec::new(),
             next_token,
             accept_again: None,
             burst: Burst::default(),
@@ -256,7 +262,7 @@ impl Worker {
     fn run(mut self) {
         let mut events = Events::with_capacity(256);
         loop {
-            let wait = if self.readable.contains(&true) {
+            let wait = if self.readable.contains(&true) || !self.unread.is_empty() {
                 Some(Duration::ZERO)
             } else {
                 self.next_due().map(|due| due.saturating_duration_since(Instant::now()))
@@ -271,6 +277,7 @@ impl Worker {
             }
             self.send_frames();
             self.receive();
+            std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
             self.take_handed_over();
             self.tick();
         }
@@ -445,6 +452,7 @@ impl Worker {
         }));
         resident.due.map(|due| self.timers.remove(&(due, number)));
         self.streams.retain_mut(|stream| stream.leave(number));
+        self.left.push(number);
         self.shared.demux.lock().forget(PeerKey { worker: self.number, number });
         self.shared.mailboxes[self.number].peers.fetch_sub(1, Ordering::Relaxed);
         let owned = self.connections.iter().filter(|(_, connection)| connection.peer == Some(number));
@@ -514,7 +522,10 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let (flushed, read) = (connection.flush(), connection.read());
         let (path, peer) = (connection.path, connection.peer);
-        let (Ok(()), Ok(datagrams)) = (flushed, read) else { return self.disconnect(token) };
+        let (Ok(()), Ok((datagrams, has_more))) = (flushed, read) else { return self.disconnect(token) };
+        if has_more {
+            self.unread.push(token);
+        }
         let peer = match (peer, datagrams.first()) {
             (Some(peer), _) => peer,
             (None, None) => return,
@@ -606,9 +617,15 @@ fn send(sockets: &Sockets, connections: &mut HashMap<Token, Connection>, path: P
     }
 }
 
-fn send_burst(sockets: &Sockets, connections: &mut HashMap<Token, Connection>, path: Path, burst: &Burst) {
+fn send_burst(
+    sockets: &Sockets,
+    connections: &mut HashMap<Token, Connection>,
+    path: Path,
+    burst: &Burst,
+    patience: &mut Patience,
+) {
     match path.protocol {
-        Protocol::Udp => sockets.send(path, burst),
+        Protocol::Udp => sockets.send(path, burst, patience),
         Protocol::Tcp => {
             let _ = connection_of(connections, path).map(|connection| connection.write(burst.packets()));
         }

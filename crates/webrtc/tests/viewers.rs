@@ -16,7 +16,7 @@ async fn a_viewer_first_gets_a_key_frame_with_its_parameter_sets_and_then_every_
     let (wall, peers) = (Wall::start(), peers(on_loopback()));
     assert!(!wall.source.is_wanted());
     let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
-    let first = viewer.frame().await;
+    let first = viewer.key_frame().await;
     assert!(first.annex_b.starts_with(&[SPS, PPS, &[0, 0, 0, 1, 0x65]].concat()));
     assert!(wall.source.is_wanted());
     let mut last = first;
@@ -38,8 +38,7 @@ async fn viewers_of_one_source_have_tracks_of_their_own() {
     let (wall, peers) = (Wall::start(), peers(on_loopback()));
     let (mut one, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
     let (mut other, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
-    let (first, second) = (one.frame().await, other.frame().await);
-    assert!(first.is_key() && second.is_key());
+    let (first, second) = (one.key_frame().await, other.key_frame().await);
     assert_ne!(first.ssrc, second.ssrc);
     assert_eq!(first.payload_type, second.payload_type, "both offered the same");
     assert_ne!(
@@ -130,7 +129,7 @@ async fn one_viewer_too_many_is_told_so_and_a_place_given_up_is_free_again() {
     assert_eq!(refused, OfferError::Full { max_peers: 1 });
     assert!(peers.close(&answer.id).await);
     let (mut next, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
-    assert!(next.frame().await.is_key());
+    next.key_frame().await;
     peers.stop().await;
 }
 
@@ -169,7 +168,7 @@ async fn a_viewer_whose_task_panics_is_closed_and_freed() {
 async fn the_answer_is_complete_and_reaches_this_machine_on_every_interface() {
     let (wall, peers) = (Wall::start(), peers(PeersConfig::default()));
     let (mut viewer, answer) = Viewer::watch(&peers, &wall.source).await.unwrap();
-    assert!(viewer.frame().await.is_key());
+    viewer.key_frame().await;
     let lines: Vec<_> = answer.sdp.lines().collect();
     for line in ["a=group:BUNDLE 0", "a=rtcp-mux", "a=sendonly", "a=end-of-candidates"] {
         assert_eq!(lines.iter().filter(|&&found| found == line).count(), 1, "{line} in {}", answer.sdp);
@@ -218,8 +217,7 @@ async fn a_viewer_whom_udp_does_not_reach_watches_over_tcp() {
         viewers.push(viewer);
     }
     for viewer in &mut viewers {
-        let mut last = viewer.frame().await;
-        assert!(last.is_key());
+        let mut last = viewer.key_frame().await;
         for _ in 0..50 {
             let next = viewer.frame().await;
             assert_eq!(next.timestamp.wrapping_sub(last.timestamp), 1800, "a frame is missing");
@@ -237,7 +235,7 @@ async fn viewers_on_several_threads_share_one_port() {
         viewers.push(Viewer::watch(&peers, &wall.source).await.unwrap().0);
     }
     for viewer in &mut viewers {
-        assert!(viewer.frame().await.is_key());
+        viewer.key_frame().await;
     }
     assert_eq!(peers.stats().len(), 6);
     viewers[0].connection.close().await.unwrap();

@@ -1,17 +1,21 @@
 //! One source's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
 //! parts of a large one are spread, so that a key frame does not burst the queues on its way.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Worker, room, send_burst};
+use crate::sockets::Patience;
 use crate::source::{Source, Subscription};
 
 /// Packets of a frame that go to a peer at once: 40 KB, about a delta frame at 8 Mb/s.
 const PART: usize = 32;
 /// A frame of more than one part takes this long at least.
 const SPREAD: Duration = Duration::from_millis(8);
+/// How long a frame may wait for full sockets, all its peers together: half of the time to the next.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Stream {
     subscription: Subscription,
@@ -24,6 +28,7 @@ pub(super) struct Stream {
 struct Round {
     /// Each peer, and how many packets the frame has for it.
     receivers: Vec<(u64, usize)>,
+    patience: Patience,
     begun: Instant,
     next_part: usize,
     parts: usize,
@@ -57,6 +62,13 @@ impl Stream {
         !self.members.is_empty()
     }
 
+    fn has_work(&self) -> bool {
+        match &self.round {
+            Some(round) => round.due() <= Instant::now(),
+            None => !self.subscription.frames.is_empty(),
+        }
+    }
+
     /// When the next part of a frame is to go.
     pub(super) fn due(&self) -> Option<Instant> {
         self.round.as_ref().map(Round::due)
@@ -66,14 +78,15 @@ impl Stream {
 impl Worker {
     /// Sends whatever is due of every stream.
     pub(super) fn send_frames(&mut self) {
-        // A stream is taken out while it is worked on: a peer that ends leaves all that are in.
-        for mut stream in std::mem::take(&mut self.streams) {
-            self.send_stream(&mut stream);
-            stream.members.retain(|number| self.residents.contains_key(number));
-            if !stream.members.is_empty() {
-                self.streams.push(stream);
-            }
+        self.left.clear();
+        if !self.streams.iter().any(Stream::has_work) {
+            return;
         }
+        let mut streams = std::mem::take(&mut self.streams);
+        streams.iter_mut().for_each(|stream| self.send_stream(stream));
+        // Whoever has ended meanwhile was not found in them.
+        streams.retain_mut(|stream| self.left.iter().all(|&number| stream.leave(number)));
+        self.streams = streams;
     }
 
     fn send_stream(&mut self, stream: &mut Stream) {
@@ -88,7 +101,7 @@ impl Worker {
             let start = round.next_part * PART;
             for &(number, count) in &round.receivers {
                 if start < count {
-                    self.send_part(number, start..count.min(start + PART));
+                    self.send_part(number, start..count.min(start + PART), &mut round.patience);
                 }
             }
             round.next_part += 1;
@@ -121,17 +134,20 @@ impl Worker {
                 longest = longest.max(packets);
             }
         }
-        Some(Round { receivers, begun: Instant::now(), next_part: 0, parts: longest.div_ceil(PART) })
+        // Where the network does not carry everybody, it is somebody else's turn to be last next time.
+        stream.members.rotate_left(1);
+        let (patience, begun) = (Patience::new(PATIENCE), Instant::now());
+        Some(Round { receivers, patience, begun, next_part: 0, parts: longest.div_ceil(PART) })
     }
 
-    fn send_part(&mut self, number: u64, range: std::ops::Range<usize>) {
+    fn send_part(&mut self, number: u64, range: Range<usize>, patience: &mut Patience) {
         let Some(path) = self.residents.get(&number).and_then(|resident| resident.peer.path()) else {
             return;
         };
         let mut burst = std::mem::take(&mut self.burst);
         burst.clear();
         self.with_peer(number, |peer, now| peer.write(now, range, &mut burst));
-        send_burst(&self.shared.sockets, &mut self.connections, path, &burst);
+        send_burst(&self.shared.sockets, &mut self.connections, path, &burst, patience);
         self.burst = burst;
     }
 }

@@ -14,6 +14,8 @@ use crate::path::{Path, Protocol};
 const MAX_BACKLOG: usize = 256 * 1024;
 /// A viewer sends STUN, DTLS and RTCP: nothing is longer.
 const MAX_FRAME: usize = 4096;
+/// Of 8 KiB, read at a time: a viewer that floods us is not to keep the thread from the others.
+const CHUNKS: usize = 4;
 
 pub(super) struct Connection {
     stream: TcpStream,
@@ -43,19 +45,21 @@ impl Connection {
         &mut self.stream
     }
 
-    /// What has come, as whole datagrams.
-    pub(super) fn read(&mut self) -> Result<Vec<Vec<u8>>, Broken> {
+    /// What has come, as whole datagrams, and whether there may be more.
+    pub(super) fn read(&mut self) -> Result<(Vec<Vec<u8>>, bool), Broken> {
         let (mut datagrams, mut chunk) = (Vec::new(), [0; 8192]);
-        loop {
+        for _ in 0..CHUNKS {
             match self.stream.read(&mut chunk) {
-                Ok(0) => return if datagrams.is_empty() { Err(Broken) } else { Ok(datagrams) },
+                Ok(0) if datagrams.is_empty() => return Err(Broken),
+                Ok(0) => return Ok((datagrams, true)),
                 Ok(len) => self.inbound.extend_from_slice(&chunk[..len]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(datagrams),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((datagrams, false)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Broken),
             }
             take_frames(&mut self.inbound, &mut datagrams)?;
         }
+        Ok((datagrams, true))
     }
 
     /// How much more may be written.
@@ -131,7 +135,7 @@ mod tests {
     fn read(connection: &mut Connection, count: usize) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
         while datagrams.len() < count {
-            datagrams.extend(connection.read().unwrap());
+            datagrams.extend(connection.read().unwrap().0);
             std::thread::sleep(Duration::from_millis(1));
         }
         datagrams

@@ -234,6 +234,21 @@ impl Viewer {
         }
     }
 
+    /// The first key frame, asked for again if it did not come first: on a busy machine the library loses what comes
+    /// before it has opened its track, which is as soon as the handshake is through. Browsers ask, too.
+    pub async fn key_frame(&mut self) -> Received {
+        let mut asked = false;
+        loop {
+            let frame = self.frame().await;
+            if frame.is_key() {
+                return frame;
+            }
+            if !std::mem::replace(&mut asked, true) {
+                self.send_pli(frame.ssrc).await;
+            }
+        }
+    }
+
     /// Waits for the other side's goodbye (DTLS close_notify).
     pub async fn told_goodbye(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
