@@ -4,14 +4,23 @@
 //! Beside ffmpeg's scale and xstack, GStreamer's compositor, and a copy that touches as many bytes, in one run: CPU
 //! milliseconds a canvas, their sources' cost measured by itself and taken off. A B B A, medians. The others paint
 //! everything at every tick, so that they are measured once.
-//! `cargo bench -p wallcast-benches --bench compose [-- ROUNDS]`
+//! Also what each ratio costs by itself, beside swscale, and how near its picture is to swscale's.
+//! `cargo bench -p wallcast-benches --bench compose [-- ROUNDS] [layouts] [presentations] [ratios] [ours]`
 
 #![allow(clippy::print_stdout, reason = "its table is its purpose")]
 
+#[path = "compose/others.rs"]
+mod others;
+#[path = "compose/plot.rs"]
+mod plot;
+#[path = "compose/ratios.rs"]
+mod ratios;
+
+use self::others::{agreement, ffmpeg, gstreamer};
 use std::process::Command;
 use std::time::Instant;
 use wallcast_benches::cpu::{self, median};
-use wallcast_benches::pictures::{Picture, psnr, write_raw};
+use wallcast_benches::pictures::Picture;
 use wallcast_compositor::{
     Area, CanvasSize, Cells, ColorMatrix, ColorRange, Compositor, Fit, Layout, PictureView, Presentation,
     Preset, Rotation, Shown, Spacing, TileSource,
@@ -64,6 +73,10 @@ fn geometries() -> [Geometry; 4] {
 }
 
 impl Geometry {
+    fn covers_all(&self) -> bool {
+        self.targets.iter().map(|[_, _, w, h]| w * h).sum::<u32>() == 1920 * 1080
+    }
+
     /// Bytes of the pictures that are read and of the tiles that are written, for a canvas of which all is new.
     fn bytes(&self) -> usize {
         let luma: u32 =
@@ -134,89 +147,6 @@ fn copy(bytes: usize, from: &[Vec<u8>], to: &mut [Vec<u8>], canvases: u32) -> f6
     (cpu::ours() - before).as_secs_f64() * 1e3 / f64::from(canvases)
 }
 
-fn xstack(geometry: &Geometry, flags: &str) -> String {
-    let targets = || geometry.targets.iter().enumerate();
-    let scales: Vec<String> =
-        targets().map(|(i, [_, _, w, h])| format!("[{i}]scale={w}:{h}:flags={flags}[t{i}]")).collect();
-    let inputs: String = targets().map(|(i, _)| format!("[t{i}]")).collect();
-    let places: Vec<String> = targets().map(|(_, [x, y, _, _])| format!("{x}_{y}")).collect();
-    let count = geometry.targets.len();
-    format!("{};{inputs}xstack=inputs={count}:fill=black:layout={}", scales.join(";"), places.join("|"))
-}
-
-/// ffmpeg with a few pictures of noise for each camera that its `loop` filter hands out again and again without a copy.
-fn ffmpeg(geometry: &Geometry, flags: Option<&str>) -> anyhow::Result<f64> {
-    let Geometry { pictures: (width, height), turns, canvases, .. } = geometry;
-    let source = format!(
-        "testsrc2=s={width}x{height}:r=25,noise=alls=8:allf=t,format=yuv420p,loop=loop=-1:size={turns},setpts=N/25/TB"
-    );
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-nostdin"]);
-    for _ in &geometry.targets {
-        command.args(["-f", "lavfi", "-i", &source]);
-    }
-    let frames = canvases.to_string();
-    if let Some(flags) = flags {
-        let graph = xstack(geometry, flags);
-        command.args(["-filter_complex", &graph, "-frames:v", &frames, "-f", "null", "-"]);
-    } else {
-        for i in 0..geometry.targets.len() {
-            command.args(["-map", &i.to_string(), "-frames:v", &frames, "-f", "null", "-"]);
-        }
-    }
-    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
-}
-
-/// GStreamer with one noisy picture a camera that `imagefreeze` hands out again and again without a copy.
-fn gstreamer(geometry: &Geometry, composes: bool) -> anyhow::Result<f64> {
-    let Geometry { pictures: (width, height), canvases, targets, .. } = geometry;
-    let mut line = String::new();
-    if composes {
-        line += "compositor name=c background=black";
-        for (i, [x, y, w, h]) in targets.iter().enumerate() {
-            line +=
-                &format!(" sink_{i}::xpos={x} sink_{i}::ypos={y} sink_{i}::width={w} sink_{i}::height={h}");
-        }
-        line += " ! video/x-raw,format=I420,width=1920,height=1080 ! fakesink sync=false";
-    }
-    for i in 0..targets.len() {
-        let sink = if composes { format!("c.sink_{i}") } else { "fakesink sync=false".into() };
-        line += &format!(
-            " videotestsrc pattern=snow num-buffers=1 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
-             ! imagefreeze num-buffers={canvases} ! {sink}"
-        );
-    }
-    let mut command = Command::new("gst-launch-1.0");
-    command.arg("-q").args(line.split_ascii_whitespace());
-    Ok(cpu::of(&mut command)?.as_secs_f64() * 1e3 / f64::from(*canvases))
-}
-
-/// Our canvas against swscale's, at the same geometry, as the `area` flag makes it.
-fn agreement(geometry: &Geometry) -> anyhow::Result<f64> {
-    let (width, height) = geometry.pictures;
-    let folder = std::env::temp_dir().join(format!("wallcast-compose-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let size = format!("{width}x{height}");
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-nostdin", "-y"]);
-    for camera in 0..geometry.targets.len() as u32 {
-        let path = folder.join(format!("{camera}.yuv"));
-        write_raw(&path, [&Picture::moving(width, height, camera, 1)])?;
-        command.args(["-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", &size, "-i"]).arg(path);
-    }
-    let stacked = folder.join("stacked.yuv");
-    command.args(["-filter_complex", &xstack(geometry, "area+accurate_rnd"), "-f", "rawvideo"]).arg(&stacked);
-    cpu::of(&mut command)?;
-    let theirs = std::fs::read(&stacked)?;
-    std::fs::remove_dir_all(&folder)?;
-    let mut compositor = Compositor::new(&geometry.layout);
-    let mut cameras = cameras(geometry, 100, PLAIN);
-    compositor.compose(Instant::now(), &mut cameras);
-    let canvas = compositor.canvas();
-    let planes: Vec<u8> = (0..3).flat_map(|plane| canvas.plane(plane)).copied().collect();
-    Ok(psnr(&planes, &theirs))
-}
-
 const PLAIN: (ColorMatrix, ColorRange) = (ColorMatrix::Bt709, ColorRange::Limited);
 
 /// Runs all of `measured` there and back, `rounds` times; the median of each.
@@ -233,7 +163,14 @@ fn medians(rounds: u32, measured: &mut [Measured<'_>]) -> anyhow::Result<Vec<f64
 
 type Measured<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
 
-fn against_others(geometry: &Geometry, rounds: u32, has_gstreamer: bool) -> anyhow::Result<()> {
+/// Which of the others are measured, too.
+#[derive(Clone, Copy)]
+struct Others {
+    ffmpeg: bool,
+    gstreamer: bool,
+}
+
+fn against_others(geometry: &Geometry, rounds: u32, others: Others) -> anyhow::Result<plot::Group> {
     let Geometry { layout, canvases, .. } = geometry;
     let bytes = geometry.bytes();
     let from = vec![vec![7_u8; bytes / 2]; 8];
@@ -247,11 +184,11 @@ fn against_others(geometry: &Geometry, rounds: u32, has_gstreamer: bool) -> anyh
         .collect();
     names.push("copying as many bytes".into());
     measured.push(Box::new(|| Ok(copy(bytes, &from, &mut to, *canvases))));
-    for flags in FLAGS {
+    for flags in FLAGS.into_iter().filter(|_| others.ffmpeg) {
         names.push(format!("ffmpeg scale={flags}, xstack"));
         measured.push(Box::new(move || Ok(ffmpeg(geometry, Some(flags))? - ffmpeg(geometry, None)?)));
     }
-    if has_gstreamer {
+    if others.gstreamer {
         names.push("GStreamer compositor".into());
         measured.push(Box::new(move || Ok(gstreamer(geometry, true)? - gstreamer(geometry, false)?)));
     }
@@ -260,8 +197,13 @@ fn against_others(geometry: &Geometry, rounds: u32, has_gstreamer: bool) -> anyh
     for (name, time) in names.iter().zip(&times) {
         println!("{name:<36} {time:>8.3} {:>12.2}", time / times[0]);
     }
-    println!("agreement with ffmpeg scale=area: {:.1} dB\n", agreement(geometry)?);
-    Ok(())
+    println!("wallcast takes {:.2}x of copying", times[0] / times[SHARES.len()]);
+    if others.ffmpeg {
+        println!("agreement with ffmpeg scale=area: {:.1} dB", agreement(geometry)?);
+    }
+    println!();
+    let bars = names.into_iter().zip(times).enumerate().filter(|(i, _)| *i == 0 || *i >= SHARES.len());
+    Ok(plot::Group { name: geometry.name, bars: bars.map(|(_, bar)| bar).collect() })
 }
 
 /// What is done to pictures beside scaling, each on every tile of the reference layout.
@@ -305,11 +247,30 @@ fn presentations(rounds: u32) -> anyhow::Result<()> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let rounds: u32 = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(2);
-    let has_gstreamer = Command::new("gst-launch-1.0").arg("--version").output().is_ok();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let rounds: u32 = words.iter().find_map(|word| word.parse().ok()).unwrap_or(2);
+    let parts = ["layouts", "presentations", "ratios"];
+    let is_asked = |part: &str| {
+        words.iter().all(|word| !parts.contains(&word.as_str())) || words.iter().any(|word| word == part)
+    };
+    let others = Others {
+        ffmpeg: !words.iter().any(|word| word == "ours"),
+        gstreamer: !words.iter().any(|word| word == "ours")
+            && Command::new("gst-launch-1.0").arg("--version").output().is_ok(),
+    };
     println!("CPU ms a canvas of 1920x1080; medians of {} runs\n", 2 * rounds);
-    for geometry in geometries() {
-        against_others(&geometry, rounds, has_gstreamer)?;
+    if is_asked("layouts") {
+        let groups: anyhow::Result<Vec<plot::Group>> =
+            geometries().iter().map(|geometry| against_others(geometry, rounds, others)).collect();
+        let file = std::env::temp_dir().join("wallcast-compose.svg");
+        std::fs::write(&file, plot::svg(&groups?))?;
+        println!("plot: {}\n", file.display());
     }
-    presentations(rounds)
+    if is_asked("presentations") {
+        presentations(rounds)?;
+    }
+    if is_asked("ratios") {
+        ratios::each(rounds, others.ffmpeg)?;
+    }
+    Ok(())
 }

@@ -17,8 +17,8 @@ impl Picture {
         let mut data = Vec::with_capacity((width * height * 3 / 2) as usize);
         let mut state = u64::from(camera) << 32 | u64::from(n) << 1 | 1;
         for (plane, divide) in [(0, 1), (1, 2), (2, 2)] {
-            for y in 0..height / divide {
-                for x in 0..width / divide {
+            for y in 0..height.div_ceil(divide) {
+                for x in 0..width.div_ceil(divide) {
                     let (px, py) = (x * divide + 3 * n, y * divide + camera * 100);
                     let wave = ((px as f32 * 0.013 + py as f32 * 0.021).sin() * 40.0) as i32;
                     let blocks = if (px / 64 + py / 64) % 2 == 0 { 25 } else { -25 };
@@ -47,18 +47,19 @@ impl Picture {
     /// A plane's bytes: 0, 1, 2 are Y, U, V.
     pub fn plane(&self, plane: usize) -> &[u8] {
         let luma = (self.width * self.height) as usize;
-        let ends = [0, luma, luma * 5 / 4, luma * 3 / 2];
+        let chroma = (self.width.div_ceil(2) * self.height.div_ceil(2)) as usize;
+        let ends = [0, luma, luma + chroma, luma + 2 * chroma];
         &self.data[ends[plane]..ends[plane + 1]]
     }
 
     /// What the compositor takes.
     pub fn view(&self, generation: u64) -> PictureView<'_> {
-        let stride = self.width as usize;
+        let (stride, chroma) = (self.width as usize, self.width.div_ceil(2) as usize);
         PictureView {
             width: self.width,
             height: self.height,
             planes: [self.plane(0), self.plane(1), self.plane(2)],
-            strides: [stride, stride / 2, stride / 2],
+            strides: [stride, chroma, chroma],
             sample_aspect: (1, 1),
             matrix: ColorMatrix::Bt709,
             range: ColorRange::Limited,

@@ -25,7 +25,7 @@ fi
 export WALLCAST_MEDIA=${WALLCAST_MEDIA:-}
 
 # Steps besides e2e_* whose tests play over real sockets in real time, so that noise can upset them too.
-media='^(rtsp|streams|relay|chaos_[a-z]+|kill_return|viewers|leaks|logs|rtsp_server|rtsp_foreign)$'
+media='^(rtsp|streams|relay|chaos_[a-z]+|kill_return|viewers|leaks|logs|rtsp_server|rtsp_foreign|layout_api)$'
 
 # ── the steps: name, group, command ──────────────────────────────────────────────────────────────────────────────────
 

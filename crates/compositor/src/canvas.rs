@@ -50,6 +50,19 @@ impl Canvas {
         self.planes.each_mut().map(Vec::as_mut_slice)
     }
 
+    /// Itself, to hand on; what stays has its size and no samples, and cannot be painted on.
+    pub(crate) fn take(&mut self) -> Canvas {
+        let planes = self.planes.each_mut().map(std::mem::take);
+        Canvas { size: self.size, planes }
+    }
+
+    /// Paints all of it.
+    pub(crate) fn clear(&mut self, samples: [u8; 3]) {
+        for (plane, sample) in self.planes.iter_mut().zip(samples) {
+            plane.fill(sample);
+        }
+    }
+
     /// Paints Y, U and V. `rect` is even and inside.
     pub(crate) fn fill(&mut self, rect: Rect, samples: [u8; 3]) {
         if rect.width == 0 || rect.height == 0 {

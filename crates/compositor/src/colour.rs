@@ -6,7 +6,7 @@
 
 mod convert;
 
-pub(crate) use self::convert::Conversion;
+pub(crate) use self::convert::{Conversion, Factors};
 
 use std::fmt;
 use std::str::FromStr;

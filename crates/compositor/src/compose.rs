@@ -1,15 +1,17 @@
 //! Paints what the tiles show onto the canvas, and only what changed since the last time.
 //!
 //! A tile whose picture has the same generation and shape as the one painted before is left as it is, unless a tile
-//! under it was painted in the meantime. Nothing is allocated but when a picture's format changes. A panic on one tile's
-//! picture is that tile's alone: it is black, and the others are painted.
+//! under it was painted in the meantime, or what is written over it says something else: then all of the tile is painted
+//! again, for this comes once a second at most, and keeping what is under the writing would cost a copy of it with every
+//! picture. Nothing is allocated but when a picture's format or a text changes. A panic on one tile's picture is that
+//! tile's alone: it is black, and the others are painted.
 
 mod scaling;
 
 use self::scaling::{Format, Scaling};
 use crate::canvas::{BLACK, Canvas};
 use crate::layout::{Layout, Placement};
-use crate::overlay::Shown;
+use crate::overlay::{Caption, Content, Imprint, Shown};
 use crate::picture::{PictureError, PictureView};
 use crate::scale::Instructions;
 use std::any::Any;
@@ -52,24 +54,43 @@ pub struct Compositor {
 impl Compositor {
     /// A canvas of the layout's background, with its tiles.
     pub fn new(layout: &Layout) -> Compositor {
-        let (placements, order) = (layout.placements(), layout.painting_order());
-        let tile = |(i, placement): (usize, &Placement)| {
-            let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
-            let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
-            Tile {
-                placement: placement.clone(),
-                beneath,
-                painted: Painted::Unknown,
-                scaling: None,
-                repainted: false,
-                panicked: false,
-                told: None,
-            }
-        };
-        let tiles = placements.iter().enumerate().map(tile).collect();
         let background = layout.background().samples();
-        let canvas = Canvas::filled(layout.canvas(), background);
-        Compositor { canvas, background, tiles, order, instructions: Instructions::detect() }
+        Compositor {
+            canvas: Canvas::filled(layout.canvas(), background),
+            background,
+            tiles: tiles(layout, Vec::new()),
+            order: layout.painting_order(),
+            instructions: Instructions::detect(),
+        }
+    }
+
+    /// Other tiles in other places, on the same memory where the canvas has the size it had. Nothing of what was shown
+    /// stays. A tile that stays in its place in the same presentation keeps what was worked out for its pictures.
+    pub fn rearrange(&mut self, layout: &Layout) {
+        self.background = layout.background().samples();
+        match self.canvas.size() == layout.canvas() {
+            true => self.canvas.clear(self.background),
+            false => self.canvas = Canvas::filled(layout.canvas(), self.background),
+        }
+        self.tiles = tiles(layout, std::mem::take(&mut self.tiles));
+        self.order = layout.painting_order();
+    }
+
+    /// The canvas, to be encoded elsewhere. It must come back by [`Compositor::return_canvas`] before anything is
+    /// composed.
+    pub(crate) fn lend_canvas(&mut self) -> Canvas {
+        self.canvas.take()
+    }
+
+    /// The canvas as it was lent.
+    pub(crate) fn return_canvas(&mut self, canvas: Canvas) {
+        self.canvas = canvas;
+    }
+
+    /// The canvas was lent and is lost: a new one, on which everything is painted at the next tick.
+    pub(crate) fn renew_canvas(&mut self) {
+        self.canvas = Canvas::filled(self.canvas.size(), self.background);
+        self.tiles.iter_mut().for_each(|tile| tile.painted = Painted::Unknown);
     }
 
     /// The canvas as it is.
@@ -92,15 +113,19 @@ impl Compositor {
                 canvas: &mut self.canvas,
                 background: self.background,
                 instructions: self.instructions,
+                now,
             };
             let shown = catch_unwind(AssertUnwindSafe(|| match sources.get_mut(i) {
                 Some(source) => source.show(now, &mut |shown| {
-                    if let Err(error) = tile.paint(&mut easel, shown.picture) {
+                    if let Err(error) = tile.paint(&mut easel, shown) {
                         composed.refused += 1;
                         tile.tell_refused(i, error);
                     }
                 }),
-                None => tile.paint_flat(&mut easel, self.background),
+                None => {
+                    let is_rewritten = tile.imprint.prepare(now, Content::Black { refused: None }, None);
+                    tile.paint_flat(&mut easel, self.background, is_rewritten);
+                }
             }));
             match shown {
                 Ok(()) => tile.panicked = false,
@@ -115,12 +140,38 @@ impl Compositor {
     }
 }
 
+/// Tiles of which nothing is known, with the scalers and the drawn texts of those of `before` that stay where they are.
+fn tiles(layout: &Layout, mut before: Vec<Tile>) -> Vec<Tile> {
+    let (placements, order) = (layout.placements(), layout.painting_order());
+    let tile = |(i, placement): (usize, &Placement)| {
+        let overlaps = |&&j: &&usize| placements[j].framed().overlaps(&placement.framed());
+        let beneath = order.iter().take_while(|&&j| j != i).filter(overlaps).copied().collect();
+        let stays = before.iter().position(|tile| tile.placement == *placement);
+        let (scaling, imprint) = match stays.map(|at| before.swap_remove(at)) {
+            Some(Tile { scaling, imprint, .. }) => (scaling, imprint.for_another_camera()),
+            None => (None, Imprint::new(&placement.presentation().overlay, placement.rect())),
+        };
+        Tile {
+            placement: placement.clone(),
+            beneath,
+            painted: Painted::Unknown,
+            scaling,
+            imprint,
+            repainted: false,
+            panicked: false,
+            told: None,
+        }
+    };
+    placements.iter().enumerate().map(tile).collect()
+}
+
 /// What a tile is painted with.
 struct Easel<'a> {
     canvas: &'a mut Canvas,
     /// Y, U and V.
     background: [u8; 3],
     instructions: Instructions,
+    now: Instant,
 }
 
 /// One tile: its place, what was painted there last, and the scalers for pictures of that format.
@@ -131,6 +182,8 @@ struct Tile {
     beneath: Vec<usize>,
     painted: Painted,
     scaling: Option<Scaling>,
+    /// What is written over it.
+    imprint: Imprint,
     repainted: bool,
     /// Whether it panicked the last time it was asked.
     panicked: bool,
@@ -151,20 +204,24 @@ enum Painted {
 }
 
 impl Tile {
-    fn paint(&mut self, easel: &mut Easel<'_>, picture: Option<PictureView<'_>>) -> Result<(), PictureError> {
-        let refused = match picture.map(|picture| self.paint_picture(easel, &picture)) {
+    fn paint(&mut self, easel: &mut Easel<'_>, shown: Shown<'_>) -> Result<(), PictureError> {
+        let Shown { picture, caption } = shown;
+        let refused = match picture.map(|picture| self.paint_picture(easel, &picture, caption.as_ref())) {
             Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => Err(error),
-            None => Ok(()),
+            Some(Err(error)) => Some(error),
+            None => None,
         };
-        self.paint_flat(easel, BLACK);
-        refused
+        let content = Content::Black { refused: refused.as_ref().map(|error| error as _) };
+        let is_rewritten = self.imprint.prepare(easel.now, content, caption.as_ref());
+        self.paint_flat(easel, BLACK, is_rewritten);
+        refused.map_or(Ok(()), Err)
     }
 
-    fn paint_flat(&mut self, easel: &mut Easel<'_>, samples: [u8; 3]) {
-        if self.painted != Painted::Flat(samples) {
+    fn paint_flat(&mut self, easel: &mut Easel<'_>, samples: [u8; 3], is_rewritten: bool) {
+        if self.painted != Painted::Flat(samples) || is_rewritten {
             self.begin(easel);
             easel.canvas.fill(self.placement.rect(), samples);
+            self.imprint.lay_on(easel.canvas);
             self.painted = Painted::Flat(samples);
         }
     }
@@ -173,24 +230,31 @@ impl Tile {
         &mut self,
         easel: &mut Easel<'_>,
         picture: &PictureView<'_>,
+        caption: Option<&Caption<'_>>,
     ) -> Result<(), PictureError> {
         picture.check()?;
         let format = Format::of(picture);
-        let wanted = Painted::Picture { format, generation: picture.generation };
-        if wanted == self.painted {
-            return Ok(());
-        }
         let scaling = match self.scaling.take() {
             Some(scaling) if scaling.format() == format => scaling,
             _ => Scaling::new(format, &self.placement, easel.instructions)?,
         };
+        let generation = picture.generation;
+        let is_rewritten = self.imprint.prepare(easel.now, Content::Picture { generation }, caption);
+        let wanted = Painted::Picture { format, generation };
+        if wanted == self.painted && !is_rewritten {
+            self.scaling = Some(scaling);
+            return Ok(());
+        }
         let bars_stand =
             matches!(self.painted, Painted::Picture { format: painted, .. } if painted == format);
         self.begin(easel);
-        if !bars_stand {
+        if bars_stand {
+            self.imprint.clear_beside(scaling.target(), easel.canvas, easel.background);
+        } else {
             easel.canvas.fill_around(scaling.target(), self.placement.rect(), easel.background);
         }
         self.scaling.insert(scaling).paint(easel.canvas, picture);
+        self.imprint.lay_on(easel.canvas);
         self.painted = wanted;
         Ok(())
     }
@@ -212,8 +276,8 @@ impl Tile {
         }
     }
 
-    /// Makes it black, and forgets all that was made for its pictures. Tells of the first of a row of panics only: the
-    /// next ones come at every tick.
+    /// Makes it black, and forgets all that was made for its pictures and written over them. Tells of the first of a row
+    /// of panics only: the next ones come at every tick.
     fn handle_panic(&mut self, easel: &mut Easel<'_>, number: usize, panic: &(dyn Any + Send)) {
         if !std::mem::replace(&mut self.panicked, true) {
             let panic = panic_text(panic);
@@ -224,7 +288,8 @@ impl Tile {
             );
         }
         self.scaling = None;
-        self.paint_flat(easel, BLACK);
+        self.imprint = Imprint::new(&self.placement.presentation().overlay, self.placement.rect());
+        self.paint_flat(easel, BLACK, false);
     }
 }
 

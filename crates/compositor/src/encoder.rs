@@ -2,12 +2,24 @@
 //!
 //! When a key frame is due is not decided here but in `key_frames`; who gets the stream is in [`crate::wall`].
 
+mod annex_b;
+#[cfg(test)]
+mod bucket;
+mod choice;
+mod ffmpeg;
 mod level;
+mod opener;
 mod openh264;
 #[cfg(test)]
 mod sps;
+#[cfg(test)]
+mod testing;
+mod threads;
+mod trial;
 
+pub use self::choice::{EncoderChoice, UnknownEncoder};
 pub use self::level::Level;
+pub(crate) use self::opener::Opener;
 pub use self::openh264::OpenH264;
 
 use crate::canvas::Canvas;
@@ -72,9 +84,12 @@ pub enum EncodeError {
     },
 }
 
-/// The seam between a wall and what encodes for it. The tests put a failing encoder here; FFmpeg's follow.
-pub(crate) trait Encode: Send {
-    /// `None` where the encoder left this canvas out.
+/// The seam between a wall and what encodes for it: OpenH264, FFmpeg's encoders, and in tests one that fails as told.
+///
+/// An encoder reads no clock and has no thread that outlives a call. Whoever owns it limits the time it takes.
+pub trait Encode: Send {
+    /// Encodes a canvas; an IDR where `force_idr` says so, and as the first one. `None` where the encoder left it out, an
+    /// asked IDR with it: ask again with the next one.
     fn encode(
         &mut self,
         canvas: &Canvas,
@@ -82,8 +97,17 @@ pub(crate) trait Encode: Send {
         time: CanvasTime,
     ) -> Result<Option<Encoded>, EncodeError>;
 
-    /// The name shown in statistics.
+    /// Aims at another bitrate from the next canvas on, without an IDR. `false` where it cannot, or where the stream
+    /// would need another level for it: whoever asked opens a new one.
+    fn set_bitrate(&mut self, bitrate: Bitrate) -> bool;
+
+    /// The name shown in statistics: `openh264`, `libx264`, `h264_vaapi`.
     fn name(&self) -> &'static str;
+}
+
+/// Opens an encoder once. A wall, which opens one again after a failure, keeps an [`Opener`].
+pub fn open(choice: EncoderChoice, config: EncoderConfig) -> Result<Box<dyn Encode>, OpenError> {
+    Opener::new(choice).open(config)
 }
 
 #[cfg(test)]

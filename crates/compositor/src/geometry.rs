@@ -131,6 +131,15 @@ pub(crate) struct Rect {
 }
 
 impl Rect {
+    /// Whether all of it is part of `outer`; nothing at all always is.
+    pub(crate) fn is_within(&self, outer: &Rect) -> bool {
+        let lies = |from, length, outer, outer_length| from >= outer && from + length <= outer + outer_length;
+        self.width == 0
+            || self.height == 0
+            || (lies(self.x, self.width, outer.x, outer.width)
+                && lies(self.y, self.height, outer.y, outer.height))
+    }
+
     /// Whether the two share a sample.
     pub(crate) fn overlaps(&self, other: &Rect) -> bool {
         self.x < other.x + other.width

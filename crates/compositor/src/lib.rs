@@ -1,7 +1,7 @@
 //! Pictures in, one H.264 stream out.
 //!
 //! A [`Wall`] ticks on a clock of its own ([`CanvasTime`]), asks each tile's [`TileSource`] what it shows, scales that
-//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::OpenH264`]) and hands the
+//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::Encode`]) and hands the
 //! [`AccessUnit`] to every [`Sink`] that is wanted. There is no network here, no camera and no viewer: the binary
 //! brings those.
 
@@ -13,11 +13,13 @@ mod fit;
 mod geometry;
 mod key_frames;
 mod layout;
+mod locate;
 mod mask;
 mod overlay;
 mod picture;
 mod presentation;
 mod scale;
+mod stillness;
 mod tick;
 mod wall;
 mod window;
@@ -31,9 +33,13 @@ pub use layout::{
     Cells, Layout, LayoutProblem, LayoutProblems, MAX_TILES, Placement, Preset, PresetError, Spacing,
     SpacingError, TileRect, UnknownPreset,
 };
-pub use overlay::{Caption, Shown, TileState};
+pub use locate::{Located, Region};
+pub use overlay::{Caption, LabelText, Overlay, Shown, TileState};
 pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
-pub use wall::{AccessUnit, RearrangeError, Sink, StartError, Wall, WallConfig, WallStats, WallView};
+pub use wall::{
+    AccessUnit, ChangeError, EncoderFailure, RearrangeError, Sink, Stall, StartError, Wall, WallConfig,
+    WallStats, WallView,
+};
 pub use window::Percentiles;

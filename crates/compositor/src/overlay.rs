@@ -1,4 +1,14 @@
 //! What is said on a tile about what it shows: whose picture it is, how old, and why there is none.
+//!
+//! This file says what may be said; [`imprint`] decides what of it stands where on a tile, [`font`] sets it as text, and
+//! [`sprite`] keeps the outcome, which is laid over the tile's picture whenever that is painted.
+
+mod font;
+mod imprint;
+mod sprite;
+mod words;
+
+pub(crate) use self::imprint::{Content, Imprint};
 
 use crate::picture::PictureView;
 use std::fmt;
@@ -26,6 +36,8 @@ pub struct Caption<'a> {
     pub age: Option<Duration>,
     /// When what is shown came, on the wall clock; for showing only.
     pub taken: Option<SystemTime>,
+    /// Seconds by which local clocks were ahead of UTC at `taken`; it changes with daylight saving.
+    pub utc_offset_s: i32,
 }
 
 /// The life of a tile: connecting, live, holding, offline, and from the start.
@@ -39,6 +51,59 @@ pub enum TileState {
     Holding,
     /// There has been none for so long that the tile is black.
     Offline,
+}
+
+/// What is written over a tile of what its caption says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// Whose picture it is; on by default.
+    pub label: bool,
+    /// When the picture that is shown was taken, in local time; off by default. It stands still when the picture does.
+    pub clock: bool,
+    /// How the camera is where it is not live, with the age of a picture that is held; on by default.
+    pub state: bool,
+    /// Why a tile is black; on by default.
+    pub reason: bool,
+    /// A mark that moves once a second as long as new pictures are shown, and only then; on by default.
+    pub tick: bool,
+    /// What the label says instead of a camera's name.
+    pub text: Option<LabelText>,
+}
+
+/// What a label says while the tile shows one camera. Another one that takes the tile for a while keeps its own name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelText {
+    /// The camera's name, as in [`Caption::name`].
+    pub camera: String,
+    /// What stands there instead.
+    pub text: String,
+}
+
+impl Overlay {
+    /// The items by their names in configuration files and the API.
+    pub const ITEMS: [&'static str; 5] = ["label", "clock", "state", "reason", "tick"];
+
+    /// Nothing is written.
+    pub const NONE: Overlay =
+        Overlay { label: false, clock: false, state: false, reason: false, tick: false, text: None };
+
+    /// The switch of an item, by its name out of [`Overlay::ITEMS`].
+    pub fn item_mut(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "label" => Some(&mut self.label),
+            "clock" => Some(&mut self.clock),
+            "state" => Some(&mut self.state),
+            "reason" => Some(&mut self.reason),
+            "tick" => Some(&mut self.tick),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Overlay {
+    fn default() -> Overlay {
+        Overlay { label: true, clock: false, state: true, reason: true, tick: true, text: None }
+    }
 }
 
 impl<'a> From<Option<PictureView<'a>>> for Shown<'a> {
@@ -56,6 +121,7 @@ impl fmt::Debug for Caption<'_> {
             .field("reason", &reason)
             .field("age", &self.age)
             .field("taken", &self.taken)
+            .field("utc_offset_s", &self.utc_offset_s)
             .finish()
     }
 }

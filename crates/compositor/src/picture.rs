@@ -82,6 +82,13 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Samples are square where what is said of them cannot be.
+    pub(crate) fn new(width: u32, height: u32, sample_aspect: (u32, u32)) -> Shape {
+        let (across, down) = (u64::from(sample_aspect.0), u64::from(sample_aspect.1));
+        let is_sane = across > 0 && down > 0 && across <= 4 * down && down <= 4 * across;
+        Shape { width, height, sample_aspect: if is_sane { sample_aspect } else { (1, 1) } }
+    }
+
     /// A width and a height, each below 2^47, in the ratio in which the picture is to be seen.
     pub(crate) fn seen(self) -> (u64, u64) {
         let (across, down) = self.sample_aspect;
@@ -90,12 +97,9 @@ impl Shape {
 }
 
 impl PictureView<'_> {
-    /// Its size and its samples' shape, which is square where what it says cannot be.
+    /// Its size and its samples' shape.
     pub(crate) fn shape(&self) -> Shape {
-        let (across, down) = (u64::from(self.sample_aspect.0), u64::from(self.sample_aspect.1));
-        let is_sane = across > 0 && down > 0 && across <= 4 * down && down <= 4 * across;
-        let sample_aspect = if is_sane { self.sample_aspect } else { (1, 1) };
-        Shape { width: self.width, height: self.height, sample_aspect }
+        Shape::new(self.width, self.height, self.sample_aspect)
     }
 
     /// Whether size, strides and planes agree; afterwards every row of every plane can be sliced.

@@ -5,6 +5,7 @@
 
 use crate::fit::Fit;
 use crate::geometry::Rect;
+use crate::overlay::Overlay;
 use crate::picture::MAX_SIDE;
 use thiserror::Error;
 
@@ -21,6 +22,8 @@ pub struct Presentation {
     pub mirrored: bool,
     /// What is black instead, for privacy.
     pub masks: Vec<Area>,
+    /// What is written over it, upright however the picture is turned.
+    pub overlay: Overlay,
 }
 
 /// A turn, clockwise.

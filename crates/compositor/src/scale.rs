@@ -17,12 +17,17 @@
 #[allow(unsafe_code, reason = "AVX2 intrinsics, behind safe functions that check their slices")]
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[allow(unsafe_code, reason = "AVX-512 intrinsics, behind safe functions that check their slices")]
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod axis;
 mod scalar;
 mod turn;
+mod windows;
 
 pub(crate) use self::axis::Axis;
 
+use self::windows::{WideWindows, Windows};
 use crate::colour::Conversion;
 use crate::presentation::Orientation;
 
@@ -39,6 +44,9 @@ pub(crate) enum Instructions {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// With AVX2 for what is as fast by it.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Instructions {
@@ -46,9 +54,21 @@ impl Instructions {
     pub(crate) fn detect() -> Instructions {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
-            return Instructions::Avx2;
+            let is_wide = std::arch::is_x86_feature_detected!("avx512bw");
+            return if is_wide { Instructions::Avx512 } else { Instructions::Avx2 };
         }
         Instructions::Scalar
+    }
+
+    /// All that this processor has.
+    #[cfg(test)]
+    pub(crate) fn available() -> Vec<Instructions> {
+        match Instructions::detect() {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => vec![Instructions::Scalar, Instructions::Avx2, Instructions::Avx512],
+            Instructions::Scalar => vec![Instructions::Scalar],
+            fastest => vec![Instructions::Scalar, fastest],
+        }
     }
 }
 
@@ -69,6 +89,9 @@ pub(crate) struct PlaneScaler {
     path: Path,
     vertical: Axis,
     horizontal: Axis,
+    /// The same as `horizontal` for vectors, where it has few taps.
+    windows: Option<Windows>,
+    wide_windows: Option<WideWindows>,
     /// One row of vertical sums, with room for the taps that reach over its end with weight 0.
     row: Vec<i16>,
     /// Scaled rows on their way to become columns; empty where they stay rows.
@@ -96,7 +119,11 @@ impl PlaneScaler {
     ) -> PlaneScaler {
         let vertical = Axis::new(source.1, output.1, VERTICAL_UNIT, 1);
         let horizontal = Axis::new(source.0, output.0, HORIZONTAL_UNIT, 4);
-        let row = vec![0; horizontal.reach().max(source.0 as usize)];
+        let windows = Windows::of(&horizontal);
+        let wide_windows = WideWindows::of(&horizontal);
+        let reaches = [windows.as_ref().map(Windows::reach), wide_windows.as_ref().map(WideWindows::reach)];
+        let reach = reaches.into_iter().flatten().max().unwrap_or(0);
+        let row = vec![0; reach.max(horizontal.reach()).max(source.0 as usize)];
         let whole = |from: u32, to: u32| if from.is_multiple_of(to) { (from / to) as usize } else { 0 };
         let path = match (whole(source.0, output.0), whole(source.1, output.1)) {
             (1, 1) => Path::Copy,
@@ -107,7 +134,19 @@ impl PlaneScaler {
         let size = |(width, height): (u32, u32)| (width as usize, height as usize);
         let (source, output) = (size(source), size(output));
         let band = vec![0; if orientation.is_transposed { turn::BAND * output.0 } else { 0 }];
-        PlaneScaler { source, output, orientation, path, vertical, horizontal, row, band, instructions }
+        PlaneScaler {
+            source,
+            output,
+            orientation,
+            path,
+            vertical,
+            horizontal,
+            windows,
+            wide_windows,
+            row,
+            band,
+            instructions,
+        }
     }
 
     /// Scales `source` into `canvas`, whose first byte is the outcome's first sample.
@@ -157,7 +196,8 @@ impl PlaneScaler {
             }
             Path::Filter => {
                 instructions.weigh_rows(rows, stride, weights, &mut self.row[..self.source.0]);
-                instructions.filter_row(&self.row, &self.horizontal, output);
+                let windows = (self.windows.as_ref(), self.wide_windows.as_ref());
+                instructions.filter_row(&self.row, &self.horizontal, windows, output);
             }
         }
     }
@@ -181,15 +221,25 @@ impl Instructions {
             Instructions::Scalar => scalar::weigh_rows(rows, stride, weights, row),
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => avx2::weigh_rows(rows, stride, weights, row),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => avx512::weigh_rows(rows, stride, weights, row),
         }
     }
 
     /// `output[x]` = the weighted sum of `row` under the taps of `x`, rounded.
-    fn filter_row(self, row: &[i16], taps: &Axis, output: &mut [u8]) {
-        match self {
-            Instructions::Scalar => scalar::filter_row(row, taps, output),
+    fn filter_row(
+        self,
+        row: &[i16],
+        taps: &Axis,
+        (windows, wide): (Option<&Windows>, Option<&WideWindows>),
+        output: &mut [u8],
+    ) {
+        match (self, wide) {
+            (Instructions::Scalar, _) => scalar::filter_row(row, taps, output),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2::filter_row(row, taps, output),
+            (Instructions::Avx512, Some(windows)) => avx512::filter_row(row, windows, output),
+            #[cfg(target_arch = "x86_64")]
+            _ => avx2::filter_row(row, taps, windows, output),
         }
     }
 
@@ -210,7 +260,7 @@ impl Instructions {
         match self {
             Instructions::Scalar => conversion.convert_rows(luma, u, v),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2::convert_rows(conversion, luma, u, v),
+            _ => avx2::convert_rows(conversion, luma, u, v),
         }
     }
 
@@ -219,7 +269,7 @@ impl Instructions {
         match self {
             Instructions::Scalar => scalar::sum_boxes(rows, stride, across, down, output),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2::sum_boxes(rows, stride, across, down, output),
+            _ => avx2::sum_boxes(rows, stride, across, down, output),
         }
     }
 }

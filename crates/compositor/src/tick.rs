@@ -1,24 +1,25 @@
-//! The wall's clock: canvas time is n / fps since a monotonic origin, exactly, for ever. Pure logic; the caller reads
-//! the clock and sleeps.
+//! The wall's clock: at one frame rate, canvas time is n / fps since a monotonic origin, exactly, for ever. Pure logic; the
+//! caller reads the clock and sleeps.
 //!
 //! No camera's time comes in here, and nothing is ever added up, so nothing drifts. A tick that is late by less than a
 //! period runs at once. After a longer stall the ticks that nobody ran are counted and left out, and the newest one
-//! runs: canvas time stays true to the clock instead of replaying the past.
+//! runs: canvas time stays true to the clock instead of replaying the past. Another frame rate counts on from the last
+//! tick, one period of its own later; canvas time neither jumps nor goes back.
 
 use crate::geometry::FrameRate;
 use std::time::{Duration, Instant};
 
-/// The time of a picture on a wall: a whole number of ticks since the wall began.
+/// The time of a picture on a wall: the number of its tick, and how long after the wall's beginning that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CanvasTime {
     tick: u64,
-    fps: FrameRate,
+    at: Duration,
 }
 
 impl CanvasTime {
-    /// The time of tick `tick` of a wall that ticks `fps` times a second.
+    /// The time of tick `tick` of a wall that has always ticked `fps` times a second.
     pub fn new(tick: u64, fps: FrameRate) -> CanvasTime {
-        CanvasTime { tick, fps }
+        CanvasTime { tick, at: fps.time_of(tick) }
     }
 
     /// How many ticks after the wall's first one.
@@ -28,12 +29,13 @@ impl CanvasTime {
 
     /// Since the wall's first tick, rounded down to the nanosecond.
     pub fn as_duration(self) -> Duration {
-        self.fps.time_of(self.tick)
+        self.at
     }
 
-    /// In units of 1/90,000 s modulo 2^32, the RTP clock of video (RFC 6184, section 8.2.1).
+    /// In units of 1/90,000 s modulo 2^32, the RTP clock of video (RFC 6184, section 8.2.1), rounded to the nearest: a
+    /// duration that was rounded down already must not lose a whole unit.
     pub fn as_rtp_90khz(self) -> u32 {
-        (u128::from(self.tick) * 90_000 / u128::from(self.fps.get())) as u32
+        ((self.at.as_nanos() * 9 + 50_000) / 100_000) as u32
     }
 }
 
@@ -51,25 +53,53 @@ pub(crate) enum Due {
 pub(crate) struct TickClock {
     origin: Instant,
     fps: FrameRate,
+    /// The tick from which this frame rate counts.
+    since: CanvasTime,
     next: u64,
 }
 
 impl TickClock {
     /// A clock whose tick 0 is due at `origin`.
     pub(crate) fn new(origin: Instant, fps: FrameRate) -> TickClock {
-        TickClock { origin, fps, next: 0 }
+        TickClock { origin, fps, since: CanvasTime::new(0, fps), next: 0 }
     }
 
     /// What is due at `now`. A tick is handed out once.
     pub(crate) fn poll(&mut self, now: Instant) -> Due {
-        let due = self.origin + self.fps.time_of(self.next);
+        let due = self.origin + self.time_of(self.next).at;
         if now < due {
             return Due::At(due);
         }
-        let newest = self.fps.ticks_within(now.duration_since(self.origin));
+        let newest = self.newest(now);
         let missed = newest - self.next;
         self.next = newest + 1;
-        Due::Now { tick: CanvasTime::new(newest, self.fps), missed }
+        Due::Now { tick: self.time_of(newest), missed }
+    }
+
+    /// Ticks `fps` times a second from now on: the next tick is one new period after the last one, or now if that is
+    /// past. Returns how many ticks of the old rate were missed until `now`.
+    pub(crate) fn set_fps(&mut self, now: Instant, fps: FrameRate) -> u64 {
+        let Some(last) = self.next.checked_sub(1) else {
+            *self = TickClock::new(self.origin, fps);
+            return 0;
+        };
+        let missed = self.newest(now).saturating_sub(self.next);
+        let elapsed = now.saturating_duration_since(self.origin);
+        let at = self.time_of(last).at.max(elapsed.saturating_sub(fps.time_of(1)));
+        self.since = CanvasTime { tick: last + missed, at };
+        self.fps = fps;
+        self.next = self.since.tick + 1;
+        missed
+    }
+
+    /// The last tick that has begun at `now`, which is not before the last tick that was handed out.
+    fn newest(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.origin);
+        self.since.tick + self.fps.ticks_within(elapsed.saturating_sub(self.since.at))
+    }
+
+    fn time_of(&self, tick: u64) -> CanvasTime {
+        CanvasTime { tick, at: self.since.at + self.fps.time_of(tick - self.since.tick) }
     }
 }
 
@@ -144,5 +174,73 @@ mod tests {
         // 2^32 / 3600 ticks are 13 h 15 min at 25 fps.
         assert_eq!(rtp(1_193_046, 25), (1_193_046_u64 * 3_600) as u32);
         assert_eq!(rtp(1_193_047, 25).wrapping_sub(rtp(1_193_046, 25)), 3_600);
+    }
+
+    #[test]
+    fn rates_that_change_at_random_neither_jump_nor_turn_canvas_time_back() {
+        for seed in 1..=200_u64 {
+            let mut state = seed;
+            let mut random = |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let mut rate = FrameRate::new(1 + random(60) as u32).expect("in range");
+            let origin = Instant::now();
+            let (mut clock, mut now) = (TickClock::new(origin, rate), origin);
+            let (mut last, mut missed): (Option<(CanvasTime, FrameRate)>, _) = (None, 0);
+            for _ in 0..2_000 {
+                if random(10) == 0 {
+                    rate = FrameRate::new(1 + random(60) as u32).expect("in range");
+                    missed += clock.set_fps(now, rate);
+                }
+                match clock.poll(now) {
+                    // Somebody may wake the wall early, and the machine may wake it late.
+                    Due::At(due) if random(4) == 0 => now += (due - now) / 2,
+                    Due::At(due) => now = due + Duration::from_micros(random(3_000)),
+                    Due::Now { tick, missed: left_out } => {
+                        let elapsed = now - origin;
+                        let late = elapsed.checked_sub(tick.as_duration()).expect("no tick is early");
+                        assert!(
+                            late < rate.time_of(1) + Duration::from_nanos(1),
+                            "{late:?} late, seed {seed}"
+                        );
+                        if let Some((before, _)) = last {
+                            assert_eq!(tick.tick(), before.tick() + 1 + missed + left_out, "seed {seed}");
+                            let step = tick.as_duration().checked_sub(before.as_duration());
+                            let step = step.filter(|step| !step.is_zero()).expect("forward");
+                            let rtp = f64::from(tick.as_rtp_90khz().wrapping_sub(before.as_rtp_90khz()));
+                            assert!((rtp - step.as_secs_f64() * 90_000.0).abs() <= 1.0, "{rtp} for {step:?}");
+                        }
+                        (last, missed) = (Some((tick, rate)), 0);
+                        // Now and then a tick takes longer than many of its kind.
+                        now += Duration::from_micros(if random(20) == 0 {
+                            random(500_000)
+                        } else {
+                            random(9_000)
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_rate_counts_on_from_the_last_tick() {
+        let (origin, mut clock) = clock(25);
+        let at = |ms| origin + Duration::from_millis(ms);
+        let fps = |fps| FrameRate::new(fps).expect("in range");
+        check(&mut clock, at(0), 0, 0);
+        check(&mut clock, at(40), 1, 0);
+        assert_eq!(clock.set_fps(at(45), fps(50)), 0);
+        assert_eq!(clock.poll(at(45)), Due::At(at(60)));
+        check(&mut clock, at(60), 2, 0);
+        // From one tick a second to sixty: now, and none of those that were never promised is missed.
+        clock.set_fps(at(61), fps(1));
+        assert_eq!(clock.poll(at(61)), Due::At(at(1_060)));
+        assert_eq!(clock.set_fps(at(900), fps(60)), 0);
+        check(&mut clock, at(900), 3, 0);
+        // What the old rate missed is counted.
+        assert_eq!(clock.set_fps(at(1_000), fps(10)), 5);
+        check(&mut clock, at(1_000), 9, 0);
     }
 }

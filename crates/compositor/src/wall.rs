@@ -2,26 +2,32 @@
 //!
 //! Nothing is composed or encoded while no sink is wanted; the clock goes on. What one sink does cannot be felt by
 //! another or by the wall: [`Sink::deliver`] must not wait, and one that panics is counted and passed over. A tile that
-//! panics is black, and no more than that. A panic or an error in encoding costs that tick and a new encoder, never the
-//! process. Who the sinks are, and where pictures come from, is the binary's business.
+//! panics is black, and no more than that. The encoder works on a thread of its own: a panic, an error or a stall in it
+//! costs some ticks and a new encoder, never the clock or the process. Who the sinks are, and where pictures come from, is
+//! the binary's business.
 
+mod bell;
+mod encoding;
+mod health;
 mod run;
 mod stats;
+mod view;
 
+pub use self::health::{EncoderFailure, Stall};
 pub use self::stats::WallStats;
+pub use self::view::{ChangeError, RearrangeError, WallView};
 
-use self::run::{OpenEncoder, Worker};
-use self::stats::Meters;
+use self::encoding::{Encoding, OpenEncoder};
+use self::run::Worker;
+use self::view::Shared;
 use crate::compose::TileSource;
-use crate::encoder::{EncoderConfig, Level, OpenError, OpenH264};
+use crate::encoder::{EncoderChoice, EncoderConfig, OpenError, Opener};
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use crate::layout::Layout;
 use crate::tick::CanvasTime;
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
-use std::fmt;
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -58,35 +64,16 @@ pub struct WallConfig {
     pub name: String,
     /// The canvas; the layout's.
     pub size: CanvasSize,
-    /// Ticks a second.
+    /// Ticks a second at first.
     pub fps: FrameRate,
-    /// Bits a second to aim at.
+    /// Bits a second to aim at, at first.
     pub bitrate: Bitrate,
+    /// What encodes.
+    pub encoder: EncoderChoice,
     /// Where the tiles are at first.
     pub layout: Layout,
     /// An IDR comes at least so often; 4 s by default.
     pub idr_every: Duration,
-}
-
-/// Tiles that a wall cannot show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum RearrangeError {
-    /// The layout was made for another canvas.
-    #[error("found a layout for {}x{}, expected one for the wall's {}x{}", found.width(), found.height(), expected.width(), expected.height())]
-    Canvas {
-        /// The layout's canvas.
-        found: CanvasSize,
-        /// The wall's.
-        expected: CanvasSize,
-    },
-    /// There are more sources than tiles.
-    #[error("found {found} tile sources, expected at most {expected}, one for each tile of the layout")]
-    Tiles {
-        /// The sources that were given.
-        found: usize,
-        /// The layout's tiles.
-        expected: usize,
-    },
 }
 
 /// A wall that did not start.
@@ -103,7 +90,7 @@ pub enum StartError {
     Thread(#[source] std::io::Error),
 }
 
-/// A running wall. Dropping it stops and joins its thread.
+/// A running wall. Dropping it stops and joins its threads.
 #[derive(Debug)]
 pub struct Wall {
     view: WallView,
@@ -111,15 +98,23 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Opens the encoder and starts the thread. `tiles` are in the layout's order; placements without one show the
+    /// Opens the encoder and starts the threads. `tiles` are in the layout's order; placements without one show the
     /// background.
     pub fn start(
         config: WallConfig,
         tiles: Vec<Box<dyn TileSource>>,
         sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Wall, StartError> {
-        let encoder = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
-        Wall::start_with(config, tiles, sinks, Box::new(move || Ok(Box::new(OpenH264::new(encoder)?))))
+        let opener = Mutex::new(Opener::new(config.encoder));
+        let open = move |encoder: EncoderConfig| match opener.try_lock() {
+            Some(mut opener) => opener.open(encoder),
+            None => Err(OpenError {
+                encoder: config.encoder.as_str(),
+                config: encoder,
+                source: "the one before it is still being opened".into(),
+            }),
+        };
+        Wall::start_with(config, tiles, sinks, Arc::new(open))
     }
 
     /// The same with any encoder. `open` is called again whenever one has failed.
@@ -127,22 +122,18 @@ impl Wall {
         config: WallConfig,
         tiles: Vec<Box<dyn TileSource>>,
         sinks: Vec<Arc<dyn Sink>>,
-        mut open: OpenEncoder,
+        open: OpenEncoder,
     ) -> Result<Wall, StartError> {
-        check(&config.layout, config.size, tiles.len())?;
-        let encoder = open()?;
-        let now = Instant::now();
-        let shared = Arc::new(Shared {
-            encoder: encoder.name(),
-            meters: Mutex::new(Meters::new(now, config.fps)),
-            key_frame_wanted: AtomicBool::new(false),
-            key_frame_requests: AtomicU64::new(0),
-            stopping: Mutex::new(false),
-            wake: Condvar::new(),
-            scene: Mutex::new(Scene { layout: Arc::new(config.layout.clone()), next: None }),
-            config,
-        });
-        let worker = Worker::new(Arc::clone(&shared), tiles, sinks, encoder, open);
+        view::check(&config.layout, config.size, tiles.len())?;
+        let for_encoder = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
+        // Opened here, so that what cannot be opened is told to whoever starts the wall.
+        let span = tracing::error_span!("wall", name = config.name);
+        let encoder = span.in_scope(|| open(for_encoder))?;
+        let shared = Arc::new(Shared::new(config, encoder.name()));
+        let ready = move || Ok(encoder);
+        let encoding = Encoding::start(&shared.config.name, for_encoder, Arc::clone(&shared.bell), ready);
+        let worker =
+            Worker::new(Arc::clone(&shared), tiles, sinks, encoding.map_err(StartError::Thread)?, open);
         let thread = std::thread::Builder::new().name(format!("wall-{}", shared.config.name));
         let thread = thread.spawn(move || worker.run(Instant::now())).map_err(StartError::Thread)?;
         Ok(Wall { view: WallView(shared), thread: Some(thread) })
@@ -153,7 +144,8 @@ impl Wall {
         self.view.clone()
     }
 
-    /// Stops it and waits until its thread has ended: at most a tick's work.
+    /// Stops it and waits until its threads have ended: at most a tick's work, and half a second more for an encoder
+    /// that does not return.
     pub fn stop(self) {
         drop(self);
     }
@@ -161,117 +153,12 @@ impl Wall {
 
 impl Drop for Wall {
     fn drop(&mut self) {
-        *self.view.0.stopping.lock() = true;
-        self.view.0.wake.notify_all();
+        self.view.0.bell.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!(wall = self.view.name(), "the wall's thread had panicked");
         }
-    }
-}
-
-/// A wall as others see it; cheap to clone, and it outlives the wall.
-#[derive(Clone, Debug)]
-pub struct WallView(Arc<Shared>);
-
-impl WallView {
-    /// The wall's name.
-    pub fn name(&self) -> &str {
-        &self.0.config.name
-    }
-
-    /// Where its tiles are: of what was asked for last, which is shown from the next tick on.
-    pub fn layout(&self) -> Arc<Layout> {
-        Arc::clone(&self.0.scene.lock().layout)
-    }
-
-    /// Shows other tiles in other places, all of it from the next tick on. `tiles` are in the layout's order; placements
-    /// without one show the background. Viewers notice nothing but the picture.
-    pub fn rearrange(&self, layout: Layout, tiles: Vec<Box<dyn TileSource>>) -> Result<(), RearrangeError> {
-        check(&layout, self.0.config.size, tiles.len())?;
-        let mut scene = self.0.scene.lock();
-        scene.layout = Arc::new(layout);
-        // What was asked for before and never shown is freed here, not on the wall's thread.
-        let _unseen = scene.next.replace(tiles);
-        drop(scene);
-        Ok(())
-    }
-
-    /// The H.264 level that its stream declares; with it the `profile-level-id` to answer.
-    pub fn level(&self) -> Level {
-        Level::of(self.0.config.size, self.0.config.fps, self.0.config.bitrate)
-    }
-
-    /// Asks for an IDR, from any thread, without waiting. All requests together make at most one in 500 ms; one made
-    /// while nobody watches is served by the first access unit there is.
-    pub fn request_key_frame(&self) {
-        self.0.key_frame_requests.fetch_add(1, Ordering::Relaxed);
-        self.0.key_frame_wanted.store(true, Ordering::Release);
-    }
-
-    /// When a tick last ended as it should: with an access unit for the sinks, or with nobody watching. It stands still
-    /// while viewers look at a frozen picture. For a watchdog: unlike [`WallView::stats`] it costs next to nothing.
-    pub fn last_progress(&self) -> Instant {
-        self.0.meters.lock().last_progress
-    }
-
-    /// How it is doing at `now`.
-    pub fn stats(&self, now: Instant) -> WallStats {
-        let requests = self.0.key_frame_requests.load(Ordering::Relaxed);
-        let meters = self.0.meters.lock().clone();
-        meters.stats(now, &self.0.config, self.0.encoder, requests)
-    }
-}
-
-fn check(layout: &Layout, size: CanvasSize, tiles: usize) -> Result<(), RearrangeError> {
-    if layout.canvas() != size {
-        return Err(RearrangeError::Canvas { found: layout.canvas(), expected: size });
-    }
-    let expected = layout.placements().len();
-    match tiles <= expected {
-        true => Ok(()),
-        false => Err(RearrangeError::Tiles { found: tiles, expected }),
-    }
-}
-
-/// What is to be shown.
-struct Scene {
-    layout: Arc<Layout>,
-    /// The sources of its tiles, until the wall's thread takes them.
-    next: Option<Vec<Box<dyn TileSource>>>,
-}
-
-impl fmt::Debug for Scene {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scene").field("layout", &self.layout).finish_non_exhaustive()
-    }
-}
-
-/// What the wall's thread and its views share.
-#[derive(Debug)]
-struct Shared {
-    config: WallConfig,
-    encoder: &'static str,
-    /// Held for the time of a few additions, or of one copy: the copy is summed and sorted without the lock, because the
-    /// wall's thread takes it at every tick.
-    meters: Mutex<Meters>,
-    scene: Mutex<Scene>,
-    key_frame_wanted: AtomicBool,
-    key_frame_requests: AtomicU64,
-    stopping: Mutex<bool>,
-    wake: Condvar,
-}
-
-impl Shared {
-    fn is_stopping(&self) -> bool {
-        *self.stopping.lock()
-    }
-
-    /// Sleeps until `due`, or until the wall is stopped.
-    fn sleep_until(&self, due: Instant) {
-        let mut stopping = self.stopping.lock();
-        while !*stopping && !self.wake.wait_until(&mut stopping, due).timed_out() {}
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 use wallcast_compositor::{
-    Area, CanvasSize, ColorMatrix, ColorRange, Compositor, Fit, Layout, PictureView, Presentation, Preset,
-    Rotation, Shown, Spacing, TileSource,
+    Area, CanvasSize, Caption, ColorMatrix, ColorRange, Compositor, Fit, Layout, Overlay, PictureView,
+    Presentation, Preset, Rotation, Shown, Spacing, TileSource, TileState,
 };
 
 thread_local! {
@@ -38,7 +38,7 @@ fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
-/// Shows a new picture at every other tick, and black at every tenth.
+/// Shows a new picture at every other tick, and black at every tenth, and says so.
 struct Camera {
     size: (u32, u32),
     samples: Vec<u8>,
@@ -50,20 +50,26 @@ impl TileSource for Camera {
         self.tick += 1;
         let (width, height) = self.size;
         let stride = width as usize;
-        paint(
-            (!self.tick.is_multiple_of(10))
-                .then(|| PictureView {
-                    width,
-                    height,
-                    planes: [&self.samples, &self.samples, &self.samples],
-                    strides: [stride, stride, stride],
-                    sample_aspect: (1, 1),
-                    matrix: ColorMatrix::Bt601,
-                    range: if width % 3 == 0 { ColorRange::Full } else { ColorRange::Limited },
-                    generation: self.tick / 2,
-                })
-                .into(),
-        );
+        let picture = (!self.tick.is_multiple_of(10)).then(|| PictureView {
+            width,
+            height,
+            planes: [&self.samples, &self.samples, &self.samples],
+            strides: [stride, stride, stride],
+            sample_aspect: (1, 1),
+            matrix: ColorMatrix::Bt601,
+            range: if width % 3 == 0 { ColorRange::Full } else { ColorRange::Limited },
+            generation: self.tick / 2,
+        });
+        let reason = format_args!("no picture at tick {}0", 1);
+        let caption = Caption {
+            name: "Loading bay",
+            state: if picture.is_some() { TileState::Live } else { TileState::Offline },
+            reason: picture.is_none().then_some(&reason),
+            age: Some(Duration::from_millis(20)),
+            taken: Some(SystemTime::UNIX_EPOCH),
+            utc_offset_s: 3_600,
+        };
+        paint(Shown { picture, caption: Some(caption) });
     }
 }
 
@@ -80,6 +86,7 @@ fn once_every_tile_has_shown_its_picture_nothing_is_allocated_for_a_canvas() {
             rotation: Rotation::by_degrees(i % 4 * 90).expect("a quarter turn"),
             mirrored: i % 5 == 0,
             masks: if i % 3 == 0 { vec![mask, crop] } else { vec![] },
+            overlay: Overlay { clock: true, ..Overlay::default() },
         });
         let layout = Layout::preset(preset, canvas, tiles, spacing).expect("there is room");
         let layout = layout.with_presentations(presentations);
@@ -90,13 +97,15 @@ fn once_every_tile_has_shown_its_picture_nothing_is_allocated_for_a_canvas() {
         };
         let mut cameras: Vec<Box<dyn TileSource>> = (0..tiles).map(camera).collect();
         let mut compositor = Compositor::new(&layout);
-        for _ in 0..2 {
-            compositor.compose(Instant::now(), &mut cameras);
+        let (begin, tick) = (Instant::now(), Duration::from_millis(40));
+        // Every camera has shown pictures and black by then.
+        for n in 0..12 {
+            compositor.compose(begin + tick * n, &mut cameras);
         }
         let before = allocations();
         let mut painted = 0;
-        for _ in 0..200 {
-            painted += compositor.compose(Instant::now(), &mut cameras).painted;
+        for n in 12..212 {
+            painted += compositor.compose(begin + tick * n, &mut cameras).painted;
         }
         assert_eq!(allocations() - before, 0, "{preset}");
         assert!(painted > 50 * tiles, "{preset}: {painted} tiles were painted");

@@ -54,7 +54,7 @@ impl Alignment {
         Arc::new(Self { group: Mutex::new(Group::new(align, tick)) })
     }
 
-    /// One more tile of the wall.
+    /// One more tile of the wall, for as long as it lives.
     #[must_use]
     pub fn tile(self: &Arc<Self>, camera: &CameraView) -> AlignedTile {
         self.tile_of(Arc::clone(camera.record()))
@@ -78,7 +78,19 @@ impl std::fmt::Debug for AlignedTile {
     }
 }
 
+impl Drop for AlignedTile {
+    fn drop(&mut self) {
+        self.alignment.group.lock().remove_place(self.place);
+    }
+}
+
 impl AlignedTile {
+    /// Its number in [`AlignmentStats::tiles`]; another tile may have it when this one is gone.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
     /// What [`CameraView::tile`] says, but with the picture that was taken nearest to the wall's common instant. All tiles
     /// of a wall are asked with the same `now` at a tick. The state is by the newest picture all the same.
     #[must_use]

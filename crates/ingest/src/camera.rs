@@ -29,6 +29,16 @@ pub enum Transport {
     Udp,
 }
 
+impl Transport {
+    /// `tcp` or `udp`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// What there is to know to start a camera.
 #[derive(Debug, Clone)]
 pub struct CameraConfig {
@@ -234,6 +244,12 @@ impl CameraView {
     #[must_use]
     pub fn status(&self, now: Instant, black_after: Duration) -> TileStatus {
         self.record.status(now, black_after)
+    }
+
+    /// Width, height, and width to height of a sample, of the newest picture there is, shown or not. Changes nothing.
+    #[must_use]
+    pub fn picture_shape(&self) -> Option<(u32, u32, (u32, u32))> {
+        self.record.picture_shape()
     }
 
     /// Figures; the state is that of a tile which turns black after 10 s, the default of walls.

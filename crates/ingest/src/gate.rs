@@ -6,6 +6,7 @@
 //! [`reorder`] put packets right, all without I/O; [`relay`] has the sockets and the clock. What the gate finds wrong is
 //! a [`Failure`] that comes before whatever `retina` then says. Nothing here decodes.
 
+mod account;
 mod connect;
 mod dialogue;
 pub(crate) mod fuzzing;
@@ -27,11 +28,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
+pub(crate) use account::{Member, Paused};
 pub use impairment::Impairments;
 pub(crate) use impairment::{Counted, Impairment};
 pub(crate) use message::{MAX_BODY, TooLarge};
@@ -41,10 +44,16 @@ pub(crate) use wire::Broken;
 use crate::camera::{CameraConfig, Transport};
 use crate::record::Record;
 use crate::session::failure::Failure;
+use crate::source::{SourceUrl, shown_words};
 use relay::Relay;
+#[cfg(test)]
+pub(crate) use relay::tests::PANICS;
 
 /// For looking up the camera's name and trying its addresses, each of which has five seconds.
 const CONNECT_BUDGET: Duration = Duration::from_secs(15);
+
+/// What is looked through for secrets. Much less is shown.
+const MAX_WORDS: usize = 4_096;
 
 /// One session's way to the camera. Dropping it ends the session with TEARDOWN, which the task from
 /// [`Gate::take_relay`] still does.
@@ -56,11 +65,14 @@ pub(crate) struct Gate {
     _stop: DropGuard,
 }
 
-/// What the relay tells, each at most once.
+/// What the relay tells, all but redirects at most once.
 #[derive(Default)]
 struct Told {
+    /// Where the camera led to: addresses with secrets of their own.
+    redirects: Mutex<Vec<SourceUrl>>,
     failure: OnceLock<Failure>,
     parameter_sets: OnceLock<Vec<u8>>,
+    transport: OnceLock<Transport>,
 }
 
 /// How many pictures `retina` has put together so far: what it holds on to begins after the last one.
@@ -75,6 +87,7 @@ impl Gate {
     pub(crate) async fn open(
         config: &CameraConfig,
         transport: Transport,
+        account: Option<Arc<Member>>,
         record: Arc<Record>,
     ) -> Result<Self, Failure> {
         let connection = connect::connect(&config.source, config.certificate, CONNECT_BUDGET).await?;
@@ -92,6 +105,7 @@ impl Gate {
         let relay = Relay::new(
             config,
             transport,
+            account,
             connection,
             url.to_string(),
             record,
@@ -110,6 +124,18 @@ impl Gate {
     /// Why the session is over, if the gate knows. Set before `retina` notices anything.
     pub(crate) fn failure(&self) -> Option<Failure> {
         self.told.failure.get().cloned()
+    }
+
+    /// What somebody said in this session, for the log.
+    pub(crate) fn cleaned(&self, text: &str) -> String {
+        let line: String = text.lines().next().unwrap_or_default().chars().take(MAX_WORDS).collect();
+        let redirects = self.told.redirects.lock();
+        shown_words(&redirects.iter().fold(line, |line, target| target.scrub(&line)))
+    }
+
+    /// What the camera sends over, once it plays.
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        self.told.transport.get().copied()
     }
 
     /// `retina` has put a picture together, or given one up.

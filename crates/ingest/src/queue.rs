@@ -47,6 +47,8 @@ pub(crate) struct AccessUnit {
     pub(crate) data: Vec<u8>,
     /// Decoding can begin here.
     pub(crate) key: bool,
+    /// The time that the camera itself gives it, in ticks of its RTP clock, which wrap.
+    pub(crate) rtp_time: u32,
     /// When its picture was taken, as far as that is known; else when its first packet arrived.
     pub(crate) captured: Instant,
 }
@@ -128,7 +130,7 @@ mod tests {
 
     fn unit(session: u64, number: u16, key: bool) -> AccessUnit {
         let data = number.to_be_bytes().to_vec();
-        AccessUnit { session, codec: Codec::H264, data, key, captured: Instant::now() }
+        AccessUnit { session, codec: Codec::H264, data, key, rtp_time: 0, captured: Instant::now() }
     }
 
     fn large(number: u8, key: bool, bytes: usize) -> AccessUnit {

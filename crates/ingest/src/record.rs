@@ -29,6 +29,7 @@ use self::state::{Inner, StreamState};
 use crate::align::Want;
 use crate::align::clock::Basis;
 use crate::align::ring::Timing;
+use crate::camera::Transport;
 use crate::frame::Frame;
 use crate::gate::{Counted, Impairment, Impairments};
 use crate::queue::Codec;
@@ -192,6 +193,12 @@ impl CameraRecord {
         self.inner.lock().facts.status(now, black_after)
     }
 
+    /// Width, height and width to height of a sample of the newest picture. Changes nothing.
+    pub(crate) fn picture_shape(&self) -> Option<(u32, u32, (u32, u32))> {
+        let inner = self.inner.lock();
+        inner.cache.peek().map(|frame| (frame.width(), frame.height(), frame.sample_aspect_ratio()))
+    }
+
     pub(crate) fn stats(&self, now: Instant, black_after: Duration) -> CameraStats {
         let inner = self.inner.lock();
         let TileStatus { state, reason, since, age } = inner.facts.status(now, black_after);
@@ -199,7 +206,7 @@ impl CameraRecord {
         let (fps, bytes_per_second) = (inner.pictures.rate(now), inner.received.sum_rate(now));
         let decode_ms: Vec<f64> = inner.decode_ms.recent(now).collect();
         let streams = self.streams(&inner);
-        let StreamState { codec, resolution, hardware, clock, .. } =
+        let StreamState { codec, transport, resolution, hardware, clock, .. } =
             inner.streams[shown.unwrap_or(Stream::Main) as usize];
         drop(inner);
         let dropped = self.counters.dropped();
@@ -209,6 +216,7 @@ impl CameraRecord {
             since,
             url: self.about.url.clone(),
             codec: codec.map(Codec::as_str),
+            transport: transport.map(Transport::as_str),
             resolution,
             hwaccel: hardware,
             clock: clock.map(Basis::as_str),

@@ -2,7 +2,8 @@
 
 pub(crate) mod failure;
 pub(crate) mod rtsp;
-mod watchdog;
+pub(crate) mod watchdog;
+mod way;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -56,9 +57,10 @@ pub(crate) async fn run(stop: CancellationToken, record: Arc<Record>, source: &m
 
         let delivered = record.session_frames().map_or(Duration::ZERO, |frames| frames.last - frames.first);
         let end = SessionEnd { login_refused: failure.is_refused_login(), delivered };
-        let wait = match failure.is_changeover() {
-            true => Duration::ZERO,
-            false => backoff.wait_after(end, rand::random_range(-1.0..=1.0)),
+        let wait = match failure {
+            Failure::LoginPaused { until } => until.saturating_duration_since(Instant::now().into_std()),
+            _ if failure.is_changeover() => Duration::ZERO,
+            _ => backoff.wait_after(end, rand::random_range(-1.0..=1.0)),
         };
         if end.login_refused {
             record.login_refused((Instant::now() + wait).into_std(), blame(&failure));
@@ -99,6 +101,7 @@ fn in_words(failure: &Failure, record: &Record) -> String {
 fn blame(failure: &Failure) -> Blame {
     match failure {
         Failure::Denied => Blame::Stream,
+        Failure::LoginPaused { .. } => Blame::Account,
         failure if failure.is_refused_login() => Blame::Account,
         Failure::NoSuchHost { .. }
         | Failure::NameServerFailed { .. }
@@ -165,6 +168,16 @@ mod tests {
     async fn a_refused_login_is_tried_once_a_minute() {
         let (waits, _) = waits(4, || async { Failure::WrongLogin }.boxed()).await;
         assert!(waits.iter().all(|wait| *wait >= 60.0), "{waits:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_refused_elsewhere_is_waited_for_exactly_as_long_as_nobody_may_try() {
+        let session = || {
+            let until = Instant::now().into_std() + Duration::from_secs(42);
+            async move { Failure::LoginPaused { until } }.boxed()
+        };
+        let (waits, _) = waits(4, session).await;
+        assert!(waits.iter().all(|wait| (42.0..42.1).contains(wait)), "{waits:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,10 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+/// The longest part of a host name is 63.
+const SHOWN_HOST: usize = 80;
+const SHOWN_WORDS: usize = 400;
+
 /// The address of a camera: `rtsp://[user[:password]@]host[:port]/path[?query]`, or `rtsps://` with TLS.
 ///
 /// `Debug` and `Display` show scheme, host, port and path only, and mask what looks like a password inside the
@@ -135,6 +139,36 @@ impl SourceUrl {
     pub(crate) fn scrub(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
+}
+
+/// A host for showing: redirects bring names that a camera wrote, of any length and with anything in them.
+pub(crate) fn shown_host(host: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    let mut host = host.chars();
+    let shown: String = host.by_ref().take(SHOWN_HOST).map(|c| if is_plain(c) { c } else { '?' }).collect();
+    if host.next().is_none() { shown } else { shown + "…" }
+}
+
+/// What a camera or a library said, for the log: one line, not too long, without anything that steers a terminal and
+/// without the query of any address in it.
+pub(crate) fn shown_words(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut shown = String::new();
+    let mut is_query = false;
+    for c in line.chars().take(SHOWN_WORDS) {
+        let ends_address = c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`');
+        is_query &= !ends_address;
+        match c {
+            _ if is_query => {}
+            '?' => {
+                is_query = true;
+                shown.push_str("?***");
+            }
+            c if c.is_control() => shown.push(' '),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for SourceUrl {
@@ -304,6 +338,35 @@ mod tests {
             SourceUrl::parse("HTTP://x/").unwrap_err().to_string(),
             "found the scheme http, expected rtsp or rtsps"
         );
+    }
+
+    #[test]
+    fn hosts_that_cameras_wrote_are_shown_short_and_plain() {
+        for (host, shown) in [
+            ("cam-1_a.lan", "cam-1_a.lan"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("a\u{1b}[31m b\r\n<script>", "a??31m?b???script?"),
+            ("käse", "k?se"),
+        ] {
+            assert_eq!(shown_host(host), shown);
+        }
+        for c in ["a", "ä", "€"] {
+            let shown = shown_host(&c.repeat(9_000));
+            assert!(shown.chars().count() <= SHOWN_HOST + 1 && shown.ends_with('…'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn words_that_cameras_wrote_are_logged_short_plain_and_without_queries() {
+        for (text, shown) in [
+            ("bad url rtsp://x/y?token=abc&d=e?f (400)", "bad url rtsp://x/y?*** (400)"),
+            ("base \"rtsp://x/?a=b\" and 'x?y', is it?", "base \"rtsp://x/?***\" and 'x?***', is it?***"),
+            ("one\u{1b}[31m\ntwo", "one [31m"),
+            ("", ""),
+        ] {
+            assert_eq!(shown_words(text), shown);
+        }
+        assert!(shown_words(&"€".repeat(9_000)).chars().count() <= SHOWN_WORDS);
     }
 
     #[test]

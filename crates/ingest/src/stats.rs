@@ -19,6 +19,8 @@ pub struct CameraStats {
     pub url: String,
     /// `h264` or `h265`, of the last session that had video.
     pub codec: Option<&'static str>,
+    /// What the last session that played came over: `tcp` or `udp`, which may be another one than is configured.
+    pub transport: Option<&'static str>,
     /// Width and height in pixels of the last decoded frame.
     pub resolution: Option<(u32, u32)>,
     /// The hardware that decodes. `None` is software.

@@ -15,7 +15,8 @@ use support::harness::{Ladder, SCALED, Setting, Trial};
 use support::hostile::{Hostile, Request, Visit, What, cameras};
 use support::login::{Account, Algorithm, Scheme};
 use tokio::net::{TcpSocket, TcpStream};
-use wallcast_ingest::TileState;
+use tokio::runtime::Handle;
+use wallcast_ingest::{Camera, CameraConfig, CameraStats, SourceUrl, TileState};
 
 /// A camera whose first connection goes wrong in this way, and whose other ones are good.
 async fn first<S, F>(wrong: S) -> Hostile
@@ -298,8 +299,9 @@ async fn row_12_c15_a_stale_nonce_on_a_keepalive_is_answered_with_the_new_one() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_12_c17_a_wrong_password_is_not_tried_again_for_a_minute() {
+    // Two accounts, as one that is refused here is not tried there for a minute.
     let cases: [(&'static [Scheme], &str); 3] =
-        [(&[Scheme::Basic], "admin:wrong@"), (&[MD5], "admin:wrong@"), (&[SHA256], "")];
+        [(&[Scheme::Basic], "admin:wrong@"), (&[MD5], "admin:wrong,too@"), (&[SHA256], "")];
     let trials = cases.into_iter().enumerate().map(|(number, (schemes, login))| async move {
         let camera = guarded(schemes, ADMIN).await;
         let setting = Setting { login, ..Setting::default() };
@@ -316,6 +318,59 @@ async fn row_12_c17_a_wrong_password_is_not_tried_again_for_a_minute() {
         trial.finish(&camera).await;
     });
     join_all(trials).await;
+}
+
+fn channels(urls: Vec<String>) -> Vec<Camera> {
+    let config = |(number, url): (usize, &String)| {
+        CameraConfig::new(format!("r12c{number}"), SourceUrl::parse(url).unwrap())
+    };
+    let start = |config| Camera::start(config, &Handle::current()).unwrap();
+    urls.iter().enumerate().map(config).map(start).collect()
+}
+
+/// Waits until every camera is like this, and stops them.
+async fn until_all(cameras: Vec<Camera>, wanted: impl Fn(&CameraStats) -> bool) -> Vec<CameraStats> {
+    let give_up = Instant::now() + Duration::from_secs(20);
+    let stats = || cameras.iter().map(|camera| camera.view().stats(Instant::now())).collect::<Vec<_>>();
+    while !stats().iter().all(&wanted) {
+        assert!(Instant::now() < give_up, "{:?}", stats());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Whoever would try the login once more has the time to.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let seen = stats();
+    join_all(cameras.into_iter().map(Camera::stop)).await;
+    seen
+}
+
+fn logins(camera: &Hostile) -> usize {
+    let heads = camera.journal.asked("DESCRIBE");
+    heads.iter().filter(|head| head.contains("Authorization")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_12_c17_a_recorder_of_many_channels_hears_one_wrong_password_and_not_many() {
+    const CHANNELS: usize = 8;
+    let (recorder, other_port) = (guarded(&[MD5], ADMIN).await, guarded(&[MD5], ADMIN).await);
+    let urls = (0..CHANNELS).map(|_| recorder.url("admin:of-a-recorder@"));
+    let cameras = channels(urls.chain([other_port.url("admin:of-a-recorder@")]).collect());
+    let is_told = |words: &str| words.starts_with("wrong user name or password (401)");
+    let stats = until_all(cameras, |stats| stats.reason.as_deref().is_some_and(is_told)).await;
+    assert_eq!(logins(&recorder) + logins(&other_port), 1, "the minute itself: account.rs, in virtual time");
+    assert!(recorder.journal.visits() <= CHANNELS && other_port.journal.visits() <= 1);
+    let elsewhere = "wrong user name or password (401), as another camera of this host was told";
+    let told_elsewhere = stats.iter().filter(|stats| stats.reason.as_deref() == Some(elsewhere)).count();
+    assert_eq!(told_elsewhere, CHANNELS, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_12_c17_a_recorder_of_many_channels_lets_all_of_them_in_at_the_first_try() {
+    const CHANNELS: usize = 8;
+    let recorder = guarded(&[MD5], Account { user: "recorder", password: "right" }).await;
+    let cameras = channels((0..CHANNELS).map(|_| recorder.url("recorder:right@")).collect());
+    let stats = until_all(cameras, |stats| stats.state == TileState::Live).await;
+    assert!(stats.iter().all(|stats| stats.reconnects == 0), "{stats:?}");
+    assert_eq!((recorder.journal.visits(), logins(&recorder)), (CHANNELS, CHANNELS));
 }
 
 /// What a camera makes of requests after PLAY, and which of them it takes for a sign of life.
@@ -445,7 +500,7 @@ async fn row_15_c17_a_loop_of_401_is_left_alone() {
         visit.stay_on(&Film::h264()).await
     })
     .await;
-    let setting = Setting { login: ADMIN_LOGIN, ..Setting::default() };
+    let setting = Setting { login: "loop:loop@", ..Setting::default() };
     let trial = Trial::start_with("r15b", &camera, setting).await;
     trial.until("refused", 5, |look| look.reason.as_deref().is_some_and(|words| words.contains("401"))).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -539,5 +594,43 @@ async fn c25_a_camera_with_room_for_one_session_never_sees_two() {
     trial.until_live_in_visit(&camera, 3, 25).await;
     assert_eq!(camera.journal.visits(), 3, "no visit was refused");
     assert_eq!(camera.journal.count("DESCRIBE"), 3, "one DESCRIBE each");
+    trial.finish(&camera).await;
+}
+
+/// A camera with room for one session that knows nothing but UDP, and says so by setting that up where it was asked for
+/// TCP. It is understood within the session, and the next one asks for UDP at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn c25_a_session_that_was_set_up_with_the_wrong_transport_takes_no_room() {
+    let in_use = Arc::new(AtomicUsize::new(0));
+    let camera = Hostile::start(move |mut visit| {
+        let in_use = in_use.clone();
+        async move {
+            let film = Film::h264();
+            let taken = in_use.clone();
+            visit.hook = Some(Box::new(move |request| {
+                let is_another = request.method == "SETUP" && request.header("Session").is_none();
+                if is_another && taken.fetch_add(1, SeqCst) > 0 {
+                    return Some(request.answer("453 Not Enough Bandwidth", "", ""));
+                }
+                let is_tcp = request.header("Transport").is_some_and(|asked| asked.contains("interleaved"));
+                let udp = "Session: 12345678\r\nTransport: RTP/AVP;unicast;server_port=5000-5001\r\n";
+                (request.method == "SETUP" && is_tcp).then(|| request.answer("200 OK", udp, ""))
+            }));
+            visit.open(&film).await?;
+            let shown = match visit.number {
+                0 => visit.show(&film, 20).await,
+                _ => visit.show_on(&film).await,
+            };
+            in_use.store(0, SeqCst);
+            shown
+        }
+    })
+    .await;
+    let trial = Trial::start("c25t", &camera).await;
+    trial.until_live_in_visit(&camera, 2, 20).await;
+    assert_eq!(trial.stats().transport, Some("udp"));
+    let asked = camera.journal.asked("SETUP");
+    let over_udp: Vec<bool> = asked.iter().map(|head| head.contains("client_port")).collect();
+    assert_eq!(over_udp, [false, true, true], "{asked:?}");
     trial.finish(&camera).await;
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use support::film::{B_FRAMES, B_FRAMES_H265, Codec, Film, Marks, SMALL};
 use support::harness::{Ladder, Look, SCALED, Setting, Trial, never_black_again};
-use support::hostile::{Hostile, Visit};
+use support::hostile::{Hostile, Visit, What};
 use support::server::base64;
 use tokio::net::UdpSocket;
 use wallcast_ingest::{TileState, Transport};
@@ -283,6 +283,7 @@ async fn row_14_c18_udp_losses_never_turn_the_tile_black_and_end_in_tcp_when_the
             trial.until("over TCP", 20, |_| by_tcp()).await;
             trial.until_frames(50, 10).await;
         }
+        assert_eq!(trial.stats().transport, Some(if by_tcp() { "tcp" } else { "udp" }), "{name}");
         let looks = trial.finish(&camera).await;
         assert!(never_black_again(&looks), "{name}");
     });
@@ -319,7 +320,12 @@ async fn row_14_c18_udp_from_a_port_that_changes_goes_on() {
 async fn row_14_c18_udp_that_never_arrives_ends_in_tcp() {
     let camera = playing(Film::h264(), |visit, film| show_over(Network::Dead, visit, film)).await;
     let trial = Trial::start_with("r14d", &camera, by_udp()).await;
-    trial.until_live().await;
+    let look = trial.until_live().await;
+    assert_eq!((trial.stats().transport, look.reason), (Some("tcp"), None));
+    // Ten seconds after PLAY, which is what a camera has to start its encoder.
+    let asked = camera.journal.times(|what| matches!(what, What::Asked(method, _) if method == "SETUP"));
+    let waited = asked[1] - asked[0];
+    assert!((Duration::from_secs(10)..Duration::from_secs(13)).contains(&waited), "{waited:?}");
     trial.finish(&camera).await;
 }
 
@@ -416,6 +422,34 @@ async fn c02_the_same_picture_again_and_again_is_a_frozen_camera() {
 async fn c02_a_scene_without_any_motion_is_no_frozen_camera() {
     let film = Film::of(Codec::H264, include_bytes!("fixtures/static.h264"));
     check_plays("c02b", Hostile::showing(film).await, 25 * 6, Setting::default()).await;
+}
+
+/// The same JPEG again and again for 4 s, and then the next one: slides, by a clock that goes on. The first one costs a
+/// session, as long as it cannot be told from a frozen camera, and the others nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn c02_slides_are_connected_to_anew_once_and_not_at_every_slide() {
+    let slides = support::jpeg::files(include_bytes!("fixtures/small.mjpeg"));
+    let shown = |slide: &Vec<Vec<u8>>| std::iter::repeat_n(slide.clone(), 40);
+    let film = Film {
+        codec: Codec::Jpeg,
+        pictures: slides.iter().take(4).flat_map(shown).collect(),
+        every: Duration::from_millis(100),
+        fmtp: String::new(),
+    };
+    let camera = Hostile::showing(film).await;
+    // Black later than a slide lasts: B1 goes by new pictures, of which there are none in between.
+    let change = |config| wallcast_ingest::CameraConfig { silence: SCALED, ..config };
+    let setting = Setting { black_after: Duration::from_secs(10), change, ..Setting::default() };
+    let trial = Trial::start_with("c02c", &camera, setting).await;
+    trial.until_live_in_visit(&camera, 2, 15).await;
+    let began = Instant::now();
+    trial.until("five slides", 30, |_| began.elapsed() > Duration::from_secs(20)).await;
+    let stats = trial.stats();
+    assert_eq!((stats.reconnects, camera.journal.visits()), (1, 2), "{stats:?}");
+    assert!(stats.frames_duplicate > 150 && stats.frames_decoded <= 8, "{stats:?}");
+    let looks = trial.finish(&camera).await;
+    let since_then: Vec<_> = looks.into_iter().filter(|look| look.at >= began).collect();
+    assert!(never_black_again(&since_then) && since_then.iter().all(|look| look.state == TileState::Live));
 }
 
 /// The camera joins in the middle of a long group of pictures: nothing can be decoded before the next key frame.

@@ -41,6 +41,17 @@ const PASSWORD: [&str; 3] = ["pa%20ss%2Fw@rd", "pa%20ss%2Fw%40rd", "pa ss/w@rd"]
 /// `admin:pa ss/w@rd`
 const BASIC_LOGIN: &str = "YWRtaW46cGEgc3Mvd0ByZA==";
 const QUERY: &str = "QuErY-SeCrEt";
+const LONG_NAME: &str = "written-by-the-camera";
+/// In the path, where recorders have it.
+const WRITTEN: &str = "user=admin_password=QuErY-SeCrEt";
+/// The answer to DESCRIBE of somebody who has nothing to describe, and says so with the address.
+const BAD_BASE: &str = "RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Base: rtsp://127.0.0.1/x?token=QuErY-SeCrEt\r\n\
+    Content-Type: application/sdp\r\nContent-Length: 28\r\n\r\nv=0\r\na=control:rtsp://[/?t\r\n";
+
+fn redirect(to: String) -> Script {
+    let answer = format!("RTSP/1.0 302 Found\r\nCSeq: 1\r\nLocation: {to}\r\n\r\n");
+    Script::answering(Answer::Raw(answer.leak()))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_is_logged_or_told() {
@@ -54,10 +65,10 @@ async fn nothing_secret_is_logged_or_told() {
     log::trace!(target: "retina", "the bridge from log works");
 
     let mut told = String::new();
+    let bad_base = Server::start(vec![Script::answering(Answer::Raw(BAD_BASE))]).await;
     let scripts = [
         Script::playing(H264).with_login(BASIC_LOGIN),
         Script::playing(H264).with_login(BASIC_LOGIN).then(After::Close),
-        Script::playing(H264).with_login("d3Jvbmc="),
         Script::answering(Answer::Status("404 Not Found")),
         // Cameras that repeat what they were asked.
         Script::answering(Answer::Raw("HTTP/1.1 404 /live?token=QuErY-SeCrEt admin:pa%20ss%2Fw@rd\r\n\r\n")),
@@ -66,6 +77,12 @@ async fn nothing_secret_is_logged_or_told() {
             "v=0\r\na=control:rtsp://admin:pa%20ss%2Fw@rd@x/?token=QuErY-SeCrEt\r\n",
         )),
         Script::answering(Answer::Close),
+        // To a place of whose address `retina` learns more than it can make use of.
+        redirect(format!("rtsp://{}/{WRITTEN}?token={QUERY}", bad_base.address)),
+        // To a name of which nothing is asked in the network, as it is longer than any.
+        redirect(format!("rtsp://{LONG_NAME}{}/live?token={QUERY}", "x".repeat(4_000))),
+        // The last one, because nobody else of this account is let in for a minute then.
+        Script::playing(H264).with_login("d3Jvbmc="),
     ];
     for script in scripts {
         let server = Server::start(vec![script]).await;
@@ -94,6 +111,9 @@ async fn nothing_secret_is_logged_or_told() {
     for secret in PASSWORD {
         assert!(!own.contains(secret) && !told.contains(secret), "{secret}: {told}\n{own}");
     }
+    let long =
+        told.split(|c: char| c.is_whitespace() || c == '"').find(|word| word.starts_with(LONG_NAME)).unwrap();
+    assert!(long.chars().count() <= 100 && !own.contains(&"x".repeat(100)), "{long}");
     assert!(!own.contains(QUERY) && !told.contains(QUERY), "{told}\n{own}");
     assert!(!logged.contains(BASIC_LOGIN), "not even the libraries' own lines may hold the login");
 }

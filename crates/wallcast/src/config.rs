@@ -9,6 +9,8 @@
 mod cameras;
 mod env;
 mod fields;
+mod json;
+mod layouts;
 mod presentation;
 mod problem;
 mod scalars;
@@ -17,20 +19,25 @@ mod syntax;
 mod tiles;
 mod urls;
 mod walls;
+mod written;
 mod yaml;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Layout, Preset};
+use wallcast_compositor::encoder::EncoderChoice;
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 use self::cameras::Cameras;
 use self::fields::{Field, Findings};
+pub use self::layouts::{LayoutRules, Unusable};
 pub(crate) use self::problem::is_safe_to_show;
 use self::problem::shown;
 pub use self::problem::{Problem, Problems, Warning};
+use crate::arrangement::Arrangement;
 use crate::auth::Auth;
 
 /// Everything the program runs by.
@@ -46,12 +53,26 @@ pub struct Config {
     pub auth: Auth,
     /// Names, lower case, under which HTTP is reached besides localhost and the address it listens on.
     pub hosts: Vec<String>,
+    /// Where arrangements that are made while running are saved.
+    pub state: StateSetting,
     /// In the order of the file, at least one; names are unique among cameras and walls.
     pub cameras: Vec<CameraEntry>,
     /// In the order of the file, at least one; the first is the default wall.
     pub walls: Vec<WallEntry>,
     /// What works but should be known.
     pub warnings: Vec<Warning>,
+}
+
+/// `state:`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StateSetting {
+    /// The key is not there: nowhere, where there is no file either. [`load`] knows the file, and leaves none of this.
+    #[default]
+    Default,
+    /// Nowhere.
+    None,
+    /// In this file.
+    At(PathBuf),
 }
 
 /// `webrtc:`
@@ -98,24 +119,14 @@ pub struct WallEntry {
     pub fps: FrameRate,
     /// The encoder's target.
     pub bitrate: Bitrate,
-    /// What encodes it. There is one, so nothing asks yet.
-    pub encoder: Encoder,
+    /// What encodes it. Whether it can be had on this machine is found out when the wall starts.
+    pub encoder: EncoderChoice,
     /// How long a tile holds its last frame.
     pub black_after: Duration,
     /// How far the tiles look back to show the same instant; none for the newest frame of each.
     pub align: Option<Duration>,
-    /// The tiles' places on a canvas of `size`.
-    pub layout: Layout,
-    /// The camera of each place, in the same order: each the name of a [`CameraEntry`]. Fewer than places when a
-    /// preset has more cells than there are cameras; those cells show the background.
-    pub tiles: Vec<String>,
-}
-
-/// What turns a wall's pictures into H.264, as far as there is a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoder {
-    /// Cisco's encoder, linked in.
-    OpenH264,
+    /// The tiles' places on a canvas of `size`, and their cameras: each the name of a [`CameraEntry`].
+    pub arrangement: Arrangement,
 }
 
 /// Flags of a command line that go before the file's keys.
@@ -146,11 +157,21 @@ impl CameraEntry {
     }
 }
 
-impl Encoder {
-    /// As configuration files have it.
-    pub fn as_str(self) -> &'static str {
+impl StateSetting {
+    /// What it means in the file at `config`. `service`: the directories that a service manager gives for state
+    /// (systemd's `StateDirectory=`), separated by colons.
+    fn beside(self, config: &Path, service: Option<&OsStr>) -> StateSetting {
+        let directory = config.parent().unwrap_or(Path::new(""));
         match self {
-            Encoder::OpenH264 => "openh264",
+            StateSetting::None => StateSetting::None,
+            StateSetting::At(path) => StateSetting::At(directory.join(path)),
+            StateSetting::Default => {
+                // Its own for each configuration: two may lie in one directory.
+                let mut name = config.file_stem().unwrap_or(OsStr::new("wallcast")).to_owned();
+                name.push(".state.json");
+                let given = service.and_then(|directories| std::env::split_paths(directories).next());
+                StateSetting::At(given.as_deref().unwrap_or(directory).join(name))
+            }
         }
     }
 }
@@ -163,7 +184,13 @@ pub fn load(path: &Path, flags: &Overrides) -> Result<Config, Problems> {
     let origin = shown(&path.display().to_string());
     match read_limited(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => parse_with(&origin, &text, flags, &|name| std::env::var(name).ok()),
+            Ok(text) => {
+                let mut config = parse_with(&origin, &text, flags, &|name| std::env::var(name).ok())?;
+                let service =
+                    std::env::var_os("STATE_DIRECTORY").filter(|directories| !directories.is_empty());
+                config.state = config.state.beside(path, service.as_deref());
+                Ok(config)
+            }
             Err(_) => Err(Problems::whole(&origin, "bytes that are not UTF-8", "a YAML file")),
         },
         Err(error) => Err(Problems::whole(&origin, in_words(&error), "a file that can be read")),
@@ -197,6 +224,13 @@ pub fn parse_with(
 /// An address by the rules of the file, for flags.
 pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     scalars::address(text).ok_or_else(|| format!("expected {}", scalars::ADDRESS))
+}
+
+/// For how long a camera is promoted: a time as the file has them, or a plain number of seconds; 1 s to an hour.
+pub(crate) fn a_while(text: &str) -> Option<Duration> {
+    let sensible = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let time = scalars::duration(text).or_else(|| scalars::duration(&format!("{text}s")));
+    time.filter(|time| sensible.contains(time))
 }
 
 fn of_file(root: &Field<'_>, flags: &Overrides, findings: &mut Findings<'_>) -> Option<Config> {
@@ -234,6 +268,7 @@ fn assemble(server: server::Server, cameras: Vec<CameraEntry>, walls: Vec<WallEn
         rtsp: RtspConfig { listen: server.rtsp },
         auth: server.auth,
         hosts: server.hosts,
+        state: server.state,
         cameras,
         walls,
         warnings: Vec::new(),
@@ -268,5 +303,30 @@ fn in_words(error: &std::io::Error) -> &'static str {
         ErrorKind::PermissionDenied => "a file without permission to read it",
         ErrorKind::IsADirectory => "a directory",
         _ => "an error while reading it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_saved_beside_the_configuration_unless_something_else_is_said() {
+        let check = |setting: StateSetting, config: &str, service: Option<&str>, expected: &str| {
+            let found = setting.beside(Path::new(config), service.map(OsStr::new));
+            assert_eq!(found, StateSetting::At(PathBuf::from(expected)));
+        };
+        let said = |path: &str| StateSetting::At(PathBuf::from(path));
+        check(StateSetting::Default, "/etc/wallcast/wall.yaml", None, "/etc/wallcast/wall.state.json");
+        check(StateSetting::Default, "wall.yaml", None, "wall.state.json");
+        check(
+            StateSetting::Default,
+            "/etc/wall.yaml",
+            Some("/var/lib/wallcast:/x"),
+            "/var/lib/wallcast/wall.state.json",
+        );
+        check(said("here.json"), "/etc/wall.yaml", Some("/var/lib/wallcast"), "/etc/here.json");
+        check(said("/tmp/here.json"), "wall.yaml", None, "/tmp/here.json");
+        assert_eq!(StateSetting::None.beside(Path::new("wall.yaml"), None), StateSetting::None);
     }
 }

@@ -7,6 +7,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::{Timestamp, tz::TimeZone};
+use parking_lot::RwLock;
 use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
     TileState, WallView,
@@ -31,6 +33,7 @@ pub struct CameraTile {
     pictures: Pictures,
     black_after: Duration,
     size: TileSize,
+    zone: TimeZone,
     /// The camera is ready to be looked at for as long as there is this tile.
     _on_wall: OnWall,
 }
@@ -56,7 +59,15 @@ impl CameraTile {
             Some(alignment) => Pictures::InStep(alignment.tile(&camera)),
             None => Pictures::Newest(camera),
         };
-        Self { name, pictures, black_after, size, _on_wall }
+        Self { name, pictures, black_after, size, zone: TimeZone::system(), _on_wall }
+    }
+
+    /// Its number in the alignment's figures.
+    pub fn place(&self) -> Option<usize> {
+        match &self.pictures {
+            Pictures::Newest(_) => None,
+            Pictures::InStep(tile) => Some(tile.place()),
+        }
     }
 }
 
@@ -84,6 +95,7 @@ impl TileSource for CameraTile {
             generation: frame.sequence(),
         });
         let status = &tile.status;
+        let taken = status.age.and_then(|age| SystemTime::now().checked_sub(age));
         let caption = Caption {
             name: &self.name,
             state: match status.state {
@@ -94,26 +106,32 @@ impl TileSource for CameraTile {
             },
             reason: status.reason.as_ref().map(|reason| reason as &dyn std::fmt::Display),
             age: status.age,
-            taken: status.age.and_then(|age| SystemTime::now().checked_sub(age)),
+            taken,
+            utc_offset_s: taken.map_or(0, |taken| utc_offset_s(&self.zone, taken)),
         };
         paint(Shown { picture, caption: Some(caption) });
     }
 }
 
-/// The cameras of one wall, each with the size it is shown in.
+/// By how much clocks in a time zone were ahead of UTC at a moment: daylight saving comes and goes while a wall runs.
+fn utc_offset_s(zone: &TimeZone, at: SystemTime) -> i32 {
+    Timestamp::try_from(at).map_or(0, |at| zone.to_offset(at).seconds())
+}
+
+/// The cameras that one wall shows, each with the size it is shown in. Clones tell of the same wall.
 #[derive(Clone, Default)]
-pub struct Watched(Arc<[(CameraView, TileSize)]>);
+pub struct Watched(Arc<RwLock<Vec<(CameraView, TileSize)>>>);
 
 impl Watched {
-    /// In any order.
-    pub fn new(cameras: impl IntoIterator<Item = (CameraView, TileSize)>) -> Self {
-        Self(cameras.into_iter().collect())
+    /// Now it shows these, in any order.
+    pub fn set(&self, cameras: impl IntoIterator<Item = (CameraView, TileSize)>) {
+        *self.0.write() = cameras.into_iter().collect();
     }
 
     /// Somebody is about to watch the wall: by the time the viewer is connected, its pictures are there.
     pub fn wake(&self) {
         let now = Instant::now();
-        self.0.iter().for_each(|(camera, size)| camera.wake(now, *size));
+        self.0.read().iter().for_each(|(camera, size)| camera.wake(now, *size));
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{
     Bitrate, CanvasSize, ColorMatrix, ColorRange, FrameRate, Layout, PictureView, Shown, StartError,
     TileSource, Wall, WallConfig, WallStats,
@@ -94,6 +95,7 @@ impl SimulatedCamera {
             size: spec.size,
             fps: spec.fps,
             bitrate: spec.bitrate,
+            encoder: EncoderChoice::OpenH264,
             layout,
             idr_every: IDR_EVERY,
         };

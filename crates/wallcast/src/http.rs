@@ -1,12 +1,16 @@
-//! HTTP: the pages, WHEP, `/stats`, `/livez`. Which role each asks for is the table in [`guard::access`].
+//! HTTP: the pages, WHEP, `/stats`, `/livez`, and `/api/v1`, which `docs/api.md` describes. Which role each asks for is the table in [`guard::access`].
 
 pub mod guard;
 pub mod problem;
 pub mod serve;
 
+mod body;
 mod health;
+mod layout;
 mod pages;
+mod promote;
 mod stats;
+mod tiles;
 mod whep;
 
 use axum::Router;
@@ -14,12 +18,22 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, post};
 
 use crate::http::problem::Problem;
-use crate::pipeline::Running;
+use crate::pipeline::{Running, WallOutput};
 
 /// What every handler reads.
 #[derive(Clone)]
 pub struct Shared {
     running: Running,
+}
+
+impl Shared {
+    fn wall(&self, name: &str) -> Result<&WallOutput, Problem> {
+        self.running.wall(name).ok_or_else(|| {
+            let known: Vec<&str> = self.running.walls.iter().map(|wall| wall.view.name()).collect();
+            let expected = format!("the name of a wall: {}", known.join(", "));
+            Problem::new(StatusCode::NOT_FOUND, format!("the name {name:?}"), expected)
+        })
+    }
 }
 
 /// Every route of the server, without the guard around it (see [`guard`]).
@@ -32,6 +46,13 @@ pub fn router(running: Running) -> Router {
         .route("/whep/{name}/{session}", delete(whep::delete))
         .route("/stats", get(stats::stats))
         .route("/livez", get(health::livez))
+        .route("/api/v1/walls/{name}/layout", get(layout::get).put(layout::put).delete(layout::delete))
+        .route(
+            "/api/v1/walls/{name}/promote",
+            get(promote::list).post(promote::promote).delete(promote::end_all),
+        )
+        .route("/api/v1/walls/{name}/promote/{camera}", delete(promote::end))
+        .route("/api/v1/walls/{name}/tiles", get(tiles::tiles))
         .fallback(no_such_page)
         .method_not_allowed_fallback(no_such_method)
         .with_state(Shared { running })
@@ -41,7 +62,7 @@ async fn no_such_page(method: Method, uri: Uri) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("{method} {:?}", uri.path()),
-        "GET / , /wall/{name}, /stats or /livez, or POST /whep/{name}",
+        "GET / , /wall/{name}, /stats or /livez, POST /whep/{name}, or a path under /api/v1/walls/{name}: layout, promote, tiles",
     )
 }
 

@@ -3,15 +3,19 @@
 //! This crate is the only one that knows the other three, HTTP, YAML, JSON and signals.
 
 pub mod app;
+pub mod arrangement;
 pub mod auth;
 pub mod cli;
 mod client;
 pub mod config;
 pub mod convert;
 pub mod demo;
+pub mod director;
 pub mod http;
 pub mod logging;
 pub mod pipeline;
 pub mod process;
 pub mod rtsp;
 pub mod shutdown;
+pub mod stage;
+pub mod state;

@@ -98,7 +98,7 @@ fn summary(config: &Config, file: &str) -> String {
                 wall.name,
                 wall.size.width(),
                 wall.size.height(),
-                wall.tiles.len()
+                wall.arrangement.tiles().len()
             )
         })
         .collect();

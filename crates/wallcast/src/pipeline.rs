@@ -1,18 +1,22 @@
 //! The wiring: cameras → walls → outputs, built from a configuration and torn down from the outside in.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use wallcast_compositor::encoder::Level;
-use wallcast_compositor::{Sink, TileSource, Wall, WallConfig, WallView};
+use wallcast_compositor::{Presentation, Sink, Wall, WallConfig, WallView};
 use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
 
-use crate::config::{CameraEntry, Config, WallEntry};
-use crate::convert::{CameraTile, KeyFrameRequester, RtspSink, Watched, WebRtcSink, tile_size};
+use crate::arrangement::Arrangement;
+use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry};
+use crate::convert::{KeyFrameRequester, RtspSink, Watched, WebRtcSink};
 use crate::rtsp::{Mount, Mounts, NameInUse};
+use crate::stage::{Cast, Opening, Stage, StageTask};
+use crate::state::{State, StateFile};
 
 /// A wall that has kept no tick, or delivered nothing to its viewers, for so long stands still.
 const STANDING_STILL_AFTER: Duration = Duration::from_secs(5);
@@ -45,6 +49,9 @@ pub enum BuildError {
     /// WebRTC could not be set up.
     #[error("cannot serve WebRTC")]
     WebRtc(#[from] wallcast_webrtc::BindError),
+    /// The thread that saves arrangements did not start.
+    #[error("cannot start the thread of the state file")]
+    State(#[source] std::io::Error),
     /// Two walls, or a wall and a simulated camera, want the same name over RTSP.
     #[error("cannot serve a wall over RTSP")]
     Rtsp(#[from] NameInUse),
@@ -55,10 +62,12 @@ pub struct Pipeline {
     cameras: Vec<Camera>,
     walls: Vec<RunningWall>,
     peers: Arc<Peers>,
+    state: Option<StateFile>,
 }
 
 struct RunningWall {
     wall: Wall,
+    task: StageTask,
     output: WallOutput,
 }
 
@@ -71,14 +80,18 @@ pub struct WallOutput {
     pub source: Arc<Source>,
     /// What RTSP readers are fed from.
     pub mount: Arc<Mount>,
-    /// The camera of each tile, in the order of the layout's placements.
-    pub tiles: Vec<CameraView>,
-    /// The same, to wake them before a viewer is there.
+    /// What it shows, and who changes that.
+    pub stage: Arc<Stage>,
+    /// The cameras that it shows, to wake them before a viewer is there.
     pub watched: Watched,
-    /// What keeps the tiles in step, in the same order, where the wall is to align them.
+    /// What keeps the tiles in step, where the wall is to align them.
     pub alignment: Option<Arc<Alignment>>,
     /// When a tile of this wall goes black.
     pub black_after: Duration,
+    /// As it is configured.
+    pub entry: Arc<WallEntry>,
+    /// What another arrangement of it has to fit.
+    pub rules: Arc<LayoutRules>,
 }
 
 /// What HTTP reads: cheap to clone, owns nothing that must be stopped.
@@ -90,6 +103,8 @@ pub struct Running {
     pub walls: Arc<[WallOutput]>,
     /// Every WebRTC viewer.
     pub peers: Arc<Peers>,
+    /// Where arrangements are saved, if they are.
+    pub state: Option<State>,
     /// When the pipeline was started.
     pub started: Instant,
 }
@@ -121,12 +136,21 @@ impl Pipeline {
         let peers = Arc::new(Peers::new(peers)?);
         let cameras =
             config.cameras.iter().map(|entry| start_camera(entry, runtime)).collect::<Result<Vec<_>, _>>()?;
-        let walls = config
-            .walls
-            .iter()
-            .map(|entry| start_wall(entry, &cameras, mounts))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { cameras, walls, peers })
+        let views: Arc<[CameraView]> = cameras.iter().map(Camera::view).collect();
+        let (state, mut restored) = match &config.state {
+            StateSetting::At(path) => {
+                let opened = StateFile::open(path, &config.walls, &config.cameras);
+                let (file, restored) = opened.map_err(BuildError::State)?;
+                (Some(file), restored)
+            }
+            StateSetting::Default | StateSetting::None => (None, HashMap::new()),
+        };
+        let start = |entry: &WallEntry| {
+            let begins = restored.remove(&entry.name).unwrap_or_else(|| entry.arrangement.clone());
+            start_wall(entry, begins, config, &views, mounts, runtime)
+        };
+        let walls = config.walls.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { cameras, walls, peers, state })
     }
 
     /// What the outputs and `/stats` read.
@@ -135,6 +159,7 @@ impl Pipeline {
             cameras: self.cameras.iter().map(Camera::view).collect(),
             walls: self.walls.iter().map(|running| running.output.clone()).collect(),
             peers: Arc::clone(&self.peers),
+            state: self.state.as_ref().map(StateFile::state),
             started: Instant::now(),
         }
     }
@@ -142,9 +167,16 @@ impl Pipeline {
     /// Ends everything from the outside in: peers, then walls, then cameras, which are told TEARDOWN.
     pub async fn stop(self) {
         self.peers.stop().await;
+        let (tasks, walls): (Vec<StageTask>, Vec<Wall>) =
+            self.walls.into_iter().map(|running| (running.task, running.wall)).unzip();
+        futures::future::join_all(tasks.into_iter().map(StageTask::stop)).await;
         // Joining a wall's thread waits for at most one tick; still not a thing for an async thread to wait for.
-        let walls: Vec<Wall> = self.walls.into_iter().map(|running| running.wall).collect();
-        let joined = tokio::task::spawn_blocking(move || walls.into_iter().for_each(Wall::stop)).await;
+        let state = self.state;
+        let stop = move || {
+            walls.into_iter().for_each(Wall::stop);
+            drop(state);
+        };
+        let joined = tokio::task::spawn_blocking(stop).await;
         if joined.is_err() {
             tracing::error!("a wall's thread panicked while it was stopped");
         }
@@ -167,15 +199,15 @@ fn start_camera(entry: &CameraEntry, runtime: &Handle) -> Result<Camera, BuildEr
     Camera::start(camera, runtime).map_err(|source| BuildError::Camera { camera: entry.name.clone(), source })
 }
 
-fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<RunningWall, BuildError> {
-    let tiles: Vec<CameraView> = entry
-        .tiles
-        .iter()
-        .filter_map(|name| cameras.iter().map(Camera::view).find(|camera| camera.name() == name))
-        .collect();
-    let sizes = entry.layout.placements().iter().map(tile_size);
-    let watched = Watched::new(tiles.iter().cloned().zip(sizes.clone()));
-
+fn start_wall(
+    entry: &WallEntry,
+    begins: Arrangement,
+    config: &Config,
+    cameras: &Arc<[CameraView]>,
+    mounts: &Mounts,
+    runtime: &Handle,
+) -> Result<RunningWall, BuildError> {
+    let watched = Watched::default();
     let key_frames = KeyFrameRequester::waking(watched.clone());
     let level = Level::of(entry.size, entry.fps, entry.bitrate);
     let profile = ProfileLevelId::constrained_baseline(level.idc());
@@ -184,27 +216,54 @@ fn start_wall(entry: &WallEntry, cameras: &[Camera], mounts: &Mounts) -> Result<
     mounts.add(Arc::clone(&mount))?;
 
     let alignment = entry.align.map(|align| Alignment::new(align, entry.fps.time_of(1)));
-    let shown = tiles.iter().zip(sizes).map(|(camera, size)| {
-        let tile = CameraTile::new(camera.clone(), entry.black_after, size, alignment.as_ref());
-        Box::new(tile) as Box<dyn TileSource>
-    });
-    let sources = shown.collect();
+    let cast = Cast {
+        cameras: Arc::clone(cameras),
+        black_after: entry.black_after,
+        alignment: alignment.clone(),
+        watched: watched.clone(),
+    };
+    let mut opening = Opening::new(cast, begins, shown_elsewhere(config, entry));
     let sinks: Vec<Arc<dyn Sink>> =
         vec![Arc::new(WebRtcSink(Arc::clone(&source))), Arc::new(RtspSink(Arc::clone(&mount)))];
-    let config = WallConfig {
+    let wall = WallConfig {
         name: entry.name.clone(),
         size: entry.size,
         fps: entry.fps,
         bitrate: entry.bitrate,
-        layout: entry.layout.clone(),
+        encoder: entry.encoder,
+        layout: opening.scene().layout.clone(),
         idr_every: IDR_EVERY,
     };
-    let wall = Wall::start(config, sources, sinks)
+    let wall = Wall::start(wall, opening.take_sources(), sinks)
         .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
     key_frames.connect(wall.view());
-    let black_after = entry.black_after;
-    let output = WallOutput { view: wall.view(), source, mount, tiles, watched, alignment, black_after };
-    Ok(RunningWall { wall, output })
+    let is_watched = {
+        let (source, mount) = (Arc::clone(&source), Arc::clone(&mount));
+        move || source.is_wanted() || mount.is_wanted()
+    };
+    let (stage, task) = opening.go_on(wall.view(), is_watched, runtime);
+    let output = WallOutput {
+        view: wall.view(),
+        source,
+        mount,
+        stage,
+        watched,
+        alignment,
+        black_after: entry.black_after,
+        rules: Arc::new(LayoutRules::new(entry.size, &config.cameras)),
+        entry: Arc::new(entry.clone()),
+    };
+    Ok(RunningWall { wall, task, output })
+}
+
+/// How cameras are shown that have no tile on `wall`: as on the first other wall that has them, so that what is blacked
+/// out there is never shown here.
+fn shown_elsewhere(config: &Config, wall: &WallEntry) -> HashMap<String, Presentation> {
+    let others = config.walls.iter().filter(|other| other.name != wall.name).rev();
+    let tiles = others.flat_map(|other| other.arrangement.tiles().iter().rev());
+    let shown =
+        tiles.flat_map(|tile| tile.cameras.iter().map(|camera| (camera.clone(), tile.presentation.clone())));
+    shown.collect()
 }
 
 /// The address that viewers of a wildcard listener are told to open.

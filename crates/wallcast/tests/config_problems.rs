@@ -58,7 +58,7 @@ walls:
     tiles: [left, gate]
 ",
         &[
-            "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, cameras, walls; did you mean listen?",
+            "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, state, cameras, walls; did you mean listen?",
             "3:9 cameras.left: found the scheme http, expected rtsp or rtsps (others come later)",
             "4:3 cameras.left: found left a second time (first on line 3), expected each key once",
             "5:41 cameras.yard.transport: found sctp, expected tcp or udp",
@@ -89,7 +89,7 @@ fn unknown_keys_get_a_suggestion_where_there_is_one() {
     check_wall(
         "siez: 640x360",
         &[
-            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, background, gap, border; did you mean size?",
+            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border; did you mean size?",
         ],
     );
     check(
@@ -172,10 +172,20 @@ fn sizes_rates_and_times_out_of_range_say_their_range() {
             )],
         );
     }
-    check_wall(
-        "encoder: x264",
-        &["3:20 walls.wall.encoder: found x264, expected openh264 (others come later)"],
-    );
+    let encoders = "auto, openh264, libx264, h264_vaapi, h264_nvenc, h264_qsv, h264_v4l2m2m or h264_rkmpp";
+    for (found, meant) in [
+        ("x264", Some("libx264")),
+        ("VAAPI", Some("h264_vaapi")),
+        ("h264_nvec", Some("h264_nvenc")),
+        ("OpenH264", Some("openh264")),
+        ("hevc", None),
+    ] {
+        let hint = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        check_wall(
+            &format!("encoder: {found}"),
+            &[&format!("3:20 walls.wall.encoder: found {found}, expected {encoders}{hint}")],
+        );
+    }
     check_wall("fit: zoom", &["3:16 walls.wall.fit: found zoom, expected contain, cover or stretch"]);
     for (key, found) in [("gap", "3"), ("gap", "-2"), ("border", "258"), ("border", "1%")] {
         check_wall(
@@ -267,7 +277,7 @@ fn a_key_without_a_value_is_named_in_block_style_and_hidden_inside_braces() {
         "cameras:\n  left: rtsp://a/\n  right:\nwalls:\n  wall:\n    tiles: [left, right]\n    siez:\n",
         &[
             &format!("3:3 cameras.right: {CAMERA}"),
-            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, background, gap, border; did you mean size?",
+            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border; did you mean size?",
         ],
     );
     // A text with a comma.
@@ -457,9 +467,51 @@ walls:
             "10:32 walls.wall.tiles[5].mask[0]: found a width of 1 pixels, expected at least 2 pixels, or fractions such as 0.5 or 50%",
             "10:69 walls.wall.tiles[5].mask[1]: found a width of 0, expected more",
             "11:31 walls.wall.tiles[6].mask: found pixels, expected fractions such as 0.25 or 25%: the camera's substream has pictures of another size",
-            "12:25 walls.wall.tiles[7].zoom: found the unknown key zoom, expected one of camera, fit, crop, rotate, mirror, mask",
+            "12:25 walls.wall.tiles[7].zoom: found the unknown key zoom, expected one of camera, tour, every, fit, crop, rotate, mirror, mask, overlay, label",
             "15:65 walls.lobby.layout[0].z: found high, expected a whole number; the larger one is painted over the smaller",
             "15:79 walls.lobby.layout[0].rotate: found 91, expected 0, 90, 180 or 270 (degrees, clockwise)",
+        ],
+    );
+}
+
+#[test]
+fn what_is_written_over_a_tile_is_judged_item_by_item() {
+    const ITEMS: &str = "label, clock, state, reason or tick";
+    const TEXT: &str =
+        "expected a text of 1 to 64 characters for the label (`overlay: { label: false }` turns it off)";
+    check(
+        "\
+cameras: { left: rtsp://a/ }
+walls:
+  a: { overlay: all }
+  b: { overlay: [label, date, [tick]] }
+  c: { overlay: { clock: maybe, tikc: true, label: false } }
+  d:
+    overlay:
+    tiles:
+      - { camera: left, overlay: 3, label: false }
+      - { camera: left, label: [Front, door] }
+      - { camera: left, label: '  ' }
+  e: { label: Front door }
+",
+        &[
+            &format!(
+                "3:17 walls.a.overlay: found all, expected none, a list of {ITEMS}, or a mapping such as {{ clock: true }}"
+            ),
+            &format!("4:25 walls.b.overlay[1]: found date, expected {ITEMS}"),
+            &format!("4:31 walls.b.overlay[2]: found a list, expected {ITEMS}"),
+            "5:26 walls.c.overlay.clock: found maybe, expected true or false",
+            "5:33 walls.c.overlay.tikc: found the unknown key tikc, expected one of label, clock, state, reason, tick; did you mean tick?",
+            &format!(
+                "7:12 walls.d.overlay: found nothing, expected none, a list of {ITEMS}, or a mapping such as {{ clock: true }}"
+            ),
+            &format!(
+                "9:34 walls.d.tiles[0].overlay: found 3, expected none, a list of {ITEMS}, or a mapping such as {{ clock: true }}"
+            ),
+            &format!("9:44 walls.d.tiles[0].label: found false, {TEXT}"),
+            &format!("10:32 walls.d.tiles[1].label: found a list, {TEXT}"),
+            &format!("11:32 walls.d.tiles[2].label: found `  `, {TEXT}"),
+            "12:8 walls.e.label: found the unknown key label, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border",
         ],
     );
 }

@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
-use wallcast::config::{self, Config, Encoder, Overrides};
-use wallcast_compositor::{Area, CanvasSize, Fit, Layout, Presentation, Preset, Rotation, Spacing, TileRect};
+use wallcast::config::{self, Config, Overrides, StateSetting};
+use wallcast_compositor::encoder::EncoderChoice;
+use wallcast_compositor::{
+    Area, CanvasSize, Fit, LabelText, Layout, Overlay, Presentation, Preset, Rotation, Spacing, TileRect,
+};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
@@ -26,7 +29,7 @@ fn good(yaml: &str) -> Config {
 fn in_words(config: &Config) -> Vec<(&'static str, String)> {
     let wall = &config.walls[0];
     let pair = good("cameras: { a: rtsp://a/, b: rtsp://b/ }");
-    let [left, right] = pair.walls[0].layout.placements() else { panic!("two tiles") };
+    let [left, right] = pair.walls[0].arrangement.layout().placements() else { panic!("two tiles") };
     let gap = right.x() - (left.x() + left.width());
     let yes = |condition: bool, word: &str| if condition { word.to_owned() } else { format!("not {word}") };
     vec![
@@ -41,6 +44,13 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
             ),
         ),
         ("hosts", format!("{:?}", config.hosts)),
+        (
+            "state",
+            yes(
+                config.state == StateSetting::Default,
+                "beside this file (or in systemd's StateDirectory), named like it but ending in .state.json",
+            ),
+        ),
         ("cameras.yard.substream", yes(config.cameras[0].substream.is_none(), "none")),
         ("cameras.yard.transport", yes(config.cameras[0].transport == Transport::Tcp, "tcp")),
         ("cameras.yard.certificate", yes(config.cameras[0].certificate == Certificate::Any, "any")),
@@ -56,16 +66,27 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         (
             "walls.wall.layout",
             yes(
-                wall.layout.placements() == Layout::grid(wall.size, wall.tiles.len()).unwrap().placements(),
+                wall.arrangement.layout().placements()
+                    == Layout::grid(wall.size, wall.arrangement.cameras().len()).unwrap().placements(),
                 "grid",
             ),
         ),
-        ("walls.wall.tiles", yes(wall.tiles.len() == config.cameras.len(), "every camera")),
-        ("walls.wall.fit", wall.layout.placements()[0].fit().as_str().to_owned()),
-        ("walls.wall.background", wall.layout.background().to_string()),
+        ("walls.wall.tiles", yes(wall.arrangement.cameras().len() == config.cameras.len(), "every camera")),
+        ("walls.wall.fit", wall.arrangement.layout().placements()[0].fit().as_str().to_owned()),
+        (
+            "walls.wall.overlay",
+            format!("[{}]", written(&wall.arrangement.layout().placements()[0].presentation().overlay)),
+        ),
+        ("walls.wall.background", wall.arrangement.layout().background().to_string()),
         ("walls.wall.gap", gap.to_string()),
         ("walls.wall.border", left.x().to_string()),
     ]
+}
+
+/// What an overlay writes.
+fn written(overlay: &Overlay) -> String {
+    let is_on = |name: &&str| *overlay.clone().item_mut(name).unwrap();
+    Overlay::ITEMS.into_iter().filter(is_on).collect::<Vec<_>>().join(", ")
 }
 
 /// `(path of the key below, what the comment says)` for every `Default: …` in the example's comments.
@@ -98,16 +119,21 @@ fn the_example_parses_and_has_the_values_it_shows() {
     let names: Vec<&str> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
     assert_eq!(names, ["left", "gate", "right", "yard"]);
     assert_eq!(config.cameras[0].source.to_string(), "rtsp://192.168.8.101:554/live/left");
-    assert_eq!(config.walls[0].tiles, ["left", "yard", "gate", "right"]);
+    assert_eq!(config.walls[0].arrangement.cameras(), ["left", "yard", "gate", "right"]);
     let spacing = Spacing::new(4, 8).unwrap();
     let columns = Layout::preset(Preset::Columns, config.walls[0].size, 4, spacing).unwrap();
     let place = |layout: &Layout| -> Vec<_> { layout.placements().iter().map(|p| (p.x(), p.y())).collect() };
-    assert_eq!(place(&config.walls[0].layout), place(&columns));
-    assert_eq!(config.walls[0].layout.background().to_string(), "#202428");
-    let gate = config.walls[0].layout.placements()[2].presentation();
+    assert_eq!(place(config.walls[0].arrangement.layout()), place(&columns));
+    assert_eq!(config.walls[0].arrangement.layout().background().to_string(), "#202428");
+    let gate = config.walls[0].arrangement.layout().placements()[2].presentation();
     assert_eq!((gate.rotation, gate.mirrored, gate.masks.len()), (Rotation::Half, true, 2));
-    let lobby = config.walls[1].layout.placements();
-    assert_eq!((lobby.len(), lobby[0].fit(), lobby[1].z()), (2, Fit::Cover, 1));
+    assert_eq!(gate.overlay.text.as_ref().unwrap().text, "Garden gate, 2nd floor");
+    let placements = config.walls[0].arrangement.layout().placements();
+    let overlays: Vec<String> = placements.iter().map(|p| written(&p.presentation().overlay)).collect();
+    let clock = "label, clock, state, reason, tick";
+    assert_eq!(overlays, [clock, clock, "label, state, reason, tick", clock]);
+    let lobby = config.walls[1].arrangement.layout().placements();
+    assert_eq!((lobby.len(), lobby[0].fit(), lobby[1].z()), (3, Fit::Cover, 1));
     assert!(lobby[0].presentation().crop.is_some());
     let Auth::Tokens(tokens) = &config.auth else { panic!("tokens") };
     assert_eq!((tokens[0].name(), tokens[0].secret()), ("kiosk", "KIOSK_TOKEN-is-long-enough"));
@@ -115,6 +141,9 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert_eq!(config.hosts, ["wall.example.org"]);
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(config.state, StateSetting::At("/var/lib/wallcast/wall.state.json".into()));
+    let tour = &config.walls[1].arrangement.tiles()[2];
+    assert_eq!((tour.cameras.join(" "), tour.every), ("left right".to_owned(), Duration::from_secs(8)));
     let yard = &config.cameras[3];
     assert_eq!(yard.substream.as_ref().unwrap().to_string(), "rtsp://192.168.8.102/sub");
     assert_eq!((yard.hwaccel, yard.on_demand), (Hardware::Auto, true));
@@ -179,10 +208,10 @@ walls:
         (wall.size.width(), wall.size.height(), wall.fps.get(), wall.bitrate.bps()),
         (1080, 1920, 60, 2_500_000)
     );
-    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), Encoder::OpenH264));
-    assert_eq!(wall.tiles, ["2", "1", "2"]);
-    assert!(wall.layout.placements().iter().all(|placement| placement.fit() == Fit::Cover));
-    assert_eq!(config.walls[1].tiles, ["1", "2"], "a wall without keys has every default");
+    assert_eq!((wall.black_after, wall.encoder), (Duration::from_millis(1500), EncoderChoice::OpenH264));
+    assert_eq!(wall.arrangement.cameras(), ["2", "1", "2"]);
+    assert!(wall.arrangement.layout().placements().iter().all(|placement| placement.fit() == Fit::Cover));
+    assert_eq!(config.walls[1].arrangement.cameras(), ["1", "2"], "a wall without keys has every default");
 }
 
 #[test]
@@ -222,12 +251,13 @@ walls:
                 rotation: Rotation::ThreeQuarters,
                 mirrored: true,
                 masks: vec![],
+                overlay: Overlay::default(),
             },
             Presentation { masks: vec![Area::pixels(10, 20, 30, 40).unwrap()], ..cover() },
             Presentation { masks: vec![fraction(0.0, 0.0, 0.125, 1.0)], ..cover() },
         ]);
-    assert_eq!(wall.layout, expected);
-    assert_eq!((wall.layout.placements().len(), wall.tiles.len()), (6, 4));
+    assert_eq!(*wall.arrangement.layout(), expected);
+    assert_eq!((wall.arrangement.layout().placements().len(), wall.arrangement.cameras().len()), (6, 4));
     let rect = TileRect {
         width: 640,
         height: 360,
@@ -236,13 +266,51 @@ walls:
         ..TileRect::default()
     };
     let lobby = CanvasSize::new(640, 360).unwrap();
-    assert_eq!(config.walls[1].layout, Layout::explicit(lobby, vec![rect]).unwrap());
+    assert_eq!(*config.walls[1].arrangement.layout(), Layout::explicit(lobby, vec![rect]).unwrap());
+}
+
+#[test]
+fn what_is_written_over_a_tile_is_read_as_it_is_written() {
+    let config = good(
+        "\
+cameras: { a: rtsp://a/, b: rtsp://b/ }
+walls:
+  plain:
+  silent: { overlay: none, tiles: [a, { camera: b, overlay: [tick, label] }, { camera: a, overlay: { state: true } }] }
+  exact: { overlay: [clock], tiles: [a, { camera: b, overlay: { clock: false, label: true }, label: Front door }] }
+  other:
+    overlay: { tick: false }
+    layout:
+      - { camera: b, x: 0, y: 0, width: 640, height: 360, label: '№ 2 ☀' }
+      - { camera: a, x: 640, y: 0, width: 640, height: 360, overlay: [] }
+",
+    );
+    let of = |wall: usize| -> Vec<String> {
+        let placements = config.walls[wall].arrangement.layout().placements();
+        placements.iter().map(|placement| written(&placement.presentation().overlay)).collect()
+    };
+    assert_eq!(of(0), ["label, state, reason, tick"; 2]);
+    assert_eq!(of(1)[..3], ["", "label, tick", "state"]);
+    assert_eq!(of(2), ["clock", "label"]);
+    assert_eq!(of(3), ["label, state, reason", ""]);
+    let text = |wall: usize, tile: usize| {
+        config.walls[wall].arrangement.layout().placements()[tile].presentation().overlay.text.clone()
+    };
+    let label = |camera: &str, text: &str| LabelText { camera: camera.to_owned(), text: text.to_owned() };
+    assert_eq!([text(2, 0), text(2, 1)], [None, Some(label("b", "Front door"))]);
+    assert_eq!([text(3, 0), text(3, 1)], [Some(label("b", "№ 2 ☀")), None]);
 }
 
 #[test]
 fn a_preset_with_more_cells_than_cameras_keeps_its_cells() {
     let config = good("cameras: { a: rtsp://a/ }\nwalls: { wall: { layout: columns } }");
-    assert_eq!((config.walls[0].tiles.len(), config.walls[0].layout.placements().len()), (1, 4));
+    assert_eq!(
+        (
+            config.walls[0].arrangement.cameras().len(),
+            config.walls[0].arrangement.layout().placements().len()
+        ),
+        (1, 4)
+    );
 }
 
 #[test]
@@ -298,7 +366,7 @@ fn urls_become_cameras_in_their_order_and_one_wall() {
     assert_eq!(names, ["cam1", "cam2"]);
     assert!(config.cameras.iter().all(|camera| camera.transport == Transport::Udp));
     assert_eq!((config.walls[0].name.as_str(), config.walls.len()), ("wall", 1));
-    assert_eq!(config.walls[0].tiles, names);
+    assert_eq!(config.walls[0].arrangement.cameras(), names);
     assert_eq!(
         (config.listen, config.rtsp.listen),
         ("127.0.0.1:8081".parse::<std::net::SocketAddr>().unwrap(), None)
@@ -310,7 +378,7 @@ fn urls_are_arranged_as_the_command_line_says() {
     let urls = ["rtsp://a/", "rtsp://b/"].map(str::to_owned);
     let wall = |preset, fit| {
         let config = Config::from_urls(&urls, Transport::Tcp, preset, fit, &Overrides::default()).unwrap();
-        config.walls.into_iter().next().unwrap().layout
+        config.walls.into_iter().next().unwrap().arrangement.layout().clone()
     };
     for fit in [Fit::Contain, Fit::Cover, Fit::Stretch] {
         let (grid, columns) = (wall(Preset::Grid, fit), wall(Preset::Columns, fit));

@@ -34,7 +34,8 @@ fn playing_wall(test: &str) -> Wall {
     for (name, camera) in NAMES.iter().zip(&cameras) {
         config += &format!("  {name}: {}\n", camera.url);
     }
-    config += "walls: { wall: { layout: columns, tiles: [left, top, bottom, right] } }\n";
+    // Without words: what is looked at are pictures, and that there is none.
+    config += "walls: { wall: { layout: columns, tiles: [left, top, bottom, right], overlay: none } }\n";
     let wallcast = Wallcast::with_config(test, &config);
     for name in NAMES {
         wallcast.wait_for_state(name, "live", Duration::from_secs(10));

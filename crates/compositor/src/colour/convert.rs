@@ -4,8 +4,7 @@
 //! never changes chroma: three factors and a few offsets are enough, and a chroma sample, converted where it stands,
 //! corrects the four luma samples it belongs to.
 //!
-//! The arithmetic is written once, in 16-bit steps that the compiler turns into vectors by itself, and compiled twice:
-//! for every processor, and for those with AVX2.
+//! The arithmetic is that of 16-bit vectors, so that `scale/avx2.rs` gives the same numbers.
 
 use super::{ColorMatrix, ColorRange};
 use crate::canvas::Canvas;
@@ -14,26 +13,33 @@ use crate::scale::Instructions;
 
 /// Chroma samples that are worked on at a time.
 const BLOCK: usize = 32;
-/// Fraction of the factors of chroma.
-const FACTOR_BITS: u32 = 14;
-/// Fraction of luma while it is corrected.
-const LUMA_BITS: u32 = 7;
+const FACTOR_BITS: u32 = Conversion::FACTOR_BITS;
+const LUMA_BITS: u32 = Conversion::LUMA_BITS;
 
 /// From a matrix and a range to the canvas's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Conversion {
+pub(crate) struct Conversion(Factors);
+
+/// What a [`Conversion`] multiplies by and adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Factors {
     /// Luma's own factor, in 1/65,536; what stays as it is has 65,535, which rounds to the same.
-    luma: u16,
-    /// What is added to luma, its rounding included, with [`LUMA_BITS`] of fraction.
-    offset: i32,
-    /// What U and V add to luma, with [`FACTOR_BITS`] of fraction.
-    luma_by: [i32; 2],
+    pub(crate) luma: u16,
+    /// What is added to luma, its rounding included, with [`Conversion::LUMA_BITS`] of fraction.
+    pub(crate) offset: i16,
+    /// What U and V add to luma, with [`Conversion::FACTOR_BITS`] of fraction.
+    pub(crate) luma_by: [i16; 2],
     /// What U and V make of U, and of V.
-    u_by: [i32; 2],
-    v_by: [i32; 2],
+    pub(crate) u_by: [i16; 2],
+    pub(crate) v_by: [i16; 2],
 }
 
 impl Conversion {
+    /// Fraction of the factors of chroma.
+    pub(crate) const FACTOR_BITS: u32 = 14;
+    /// Fraction of luma while it is corrected.
+    pub(crate) const LUMA_BITS: u32 = 7;
+
     /// None where there is nothing to convert.
     pub(crate) fn to_canvas(matrix: ColorMatrix, range: ColorRange) -> Option<Conversion> {
         if (matrix, range) == (ColorMatrix::Bt709, ColorRange::Limited) {
@@ -54,14 +60,20 @@ impl Conversion {
             ColorRange::Full => (255.0, 255.0, 0.0),
         };
         let own: f64 = 219.0 / luma_steps;
-        let fixed = |factor: f64, bits: u32| (factor * f64::from(1 << bits)).round() as i32;
-        Some(Conversion {
+        // All of them are far below 2: a picture's colours are much alike in every matrix.
+        let fixed = |factor: f64, bits: u32| (factor * f64::from(1 << bits)).round() as i16;
+        Some(Conversion(Factors {
             luma: (own * 65_536.0).round().min(65_535.0) as u16,
             offset: fixed(16.0 - own * black, LUMA_BITS) + (1 << (LUMA_BITS - 1)),
             luma_by: luma.map(|factor| fixed(factor * 219.0 / chroma_steps, FACTOR_BITS)),
             u_by: u.map(|factor| fixed(factor * 224.0 / chroma_steps, FACTOR_BITS)),
             v_by: v.map(|factor| fixed(factor * 224.0 / chroma_steps, FACTOR_BITS)),
-        })
+        }))
+    }
+
+    /// What it multiplies by and adds.
+    pub(crate) fn factors(&self) -> &Factors {
+        &self.0
     }
 
     /// Converts what is in `rect`, which is even and inside.
@@ -100,20 +112,21 @@ impl Conversion {
     #[inline(always)]
     fn convert_chroma(&self, us: &mut [u8], vs: &mut [u8], added: &mut [i16; 2 * BLOCK]) {
         const HALF: i32 = (128 << FACTOR_BITS) + (1 << (FACTOR_BITS - 1));
-        let weigh = |by: [i32; 2], u: i32, v: i32| by[0] * u + by[1] * v;
+        let Factors { offset, luma_by, u_by, v_by, .. } = self.0;
+        let weigh = |by: [i16; 2], u: i32, v: i32| i32::from(by[0]) * u + i32::from(by[1]) * v;
         for ((u, v), added) in us.iter_mut().zip(vs).zip(added.chunks_exact_mut(2)) {
             let (from_u, from_v) = (i32::from(*u) - 128, i32::from(*v) - 128);
-            let luma = weigh(self.luma_by, from_u, from_v) >> (FACTOR_BITS - LUMA_BITS);
-            added.fill((luma + self.offset) as i16);
-            *u = ((weigh(self.u_by, from_u, from_v) + HALF) >> FACTOR_BITS).clamp(0, 255) as u8;
-            *v = ((weigh(self.v_by, from_u, from_v) + HALF) >> FACTOR_BITS).clamp(0, 255) as u8;
+            let luma = weigh(luma_by, from_u, from_v) >> (FACTOR_BITS - LUMA_BITS);
+            added.fill((luma + i32::from(offset)) as i16);
+            *u = ((weigh(u_by, from_u, from_v) + HALF) >> FACTOR_BITS).clamp(0, 255) as u8;
+            *v = ((weigh(v_by, from_u, from_v) + HALF) >> FACTOR_BITS).clamp(0, 255) as u8;
         }
     }
 
     #[inline(always)]
     fn convert_luma(&self, luma: &mut [u8], added: &[i16; 2 * BLOCK]) {
         for (luma, &added) in luma.iter_mut().zip(added) {
-            let own = ((u32::from(*luma) << LUMA_BITS) * u32::from(self.luma)) >> 16;
+            let own = ((u32::from(*luma) << LUMA_BITS) * u32::from(self.0.luma)) >> 16;
             let sum = (own as i16).saturating_add(added);
             *luma = (sum >> LUMA_BITS).clamp(0, 255) as u8;
         }

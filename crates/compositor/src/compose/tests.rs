@@ -3,12 +3,15 @@
 mod golden;
 mod png;
 mod presentation;
+mod swscale;
+mod written;
 
 use super::*;
 use crate::colour::{ColorMatrix, ColorRange};
 use crate::fit::Fit;
 use crate::geometry::{CanvasSize, Rect};
 use crate::layout::{Preset, Spacing, TileRect};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

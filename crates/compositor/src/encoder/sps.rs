@@ -1,5 +1,7 @@
 //! Reads a sequence parameter set as far as the tests ask: ITU-T H.264, sections 7.3.2.1.1 and E.1.1.
 
+use super::annex_b;
+
 /// What an SPS says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sps {
@@ -15,27 +17,15 @@ pub(super) struct Sps {
     pub(super) max_num_reorder_frames: Option<u32>,
 }
 
-/// The NAL units of an Annex B byte stream, start codes taken off.
-pub(super) fn nal_units(stream: &[u8]) -> Vec<&[u8]> {
-    let starts: Vec<usize> = (0..stream.len()).filter(|&i| stream[i..].starts_with(&[0, 0, 1])).collect();
-    let ends = starts.iter().skip(1).copied().chain([stream.len()]);
-    starts.iter().zip(ends).map(|(&start, end)| stream[start + 3..end].without_trailing_zeros()).collect()
-}
-
-trait TrimZeros {
-    fn without_trailing_zeros(&self) -> &Self;
-}
-
-impl TrimZeros for [u8] {
-    fn without_trailing_zeros(&self) -> &[u8] {
-        let end = self.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        &self[..end]
-    }
-}
-
 impl Sps {
+    /// Of the first one in a byte stream.
+    pub(super) fn first_of(stream: &[u8]) -> Sps {
+        let mut nals = annex_b::nal_units(stream).map(|nal| &stream[nal]);
+        Sps::parse(nals.find(|nal| annex_b::kind(nal) == annex_b::SPS).expect("has an SPS"))
+    }
+
     /// Parses a baseline SPS, its NAL header included.
-    pub(super) fn parse(nal: &[u8]) -> Sps {
+    fn parse(nal: &[u8]) -> Sps {
         assert_eq!(nal[0] & 0x1f, 7, "not an SPS");
         let mut rbsp = Vec::new();
         for (i, &byte) in nal.iter().enumerate().skip(1) {
@@ -87,7 +77,7 @@ impl Bits<'_> {
     }
 
     fn u(&mut self, bits: u32) -> u32 {
-        (0..bits).fold(0, |value, _| value << 1 | u32::from(self.flag()))
+        (0..bits).fold(0u32, |value, _| value.wrapping_shl(1) | u32::from(self.flag()))
     }
 
     fn ue(&mut self) -> u32 {
@@ -107,7 +97,13 @@ impl Bits<'_> {
                 colour = Some((full_range, self.u(8), self.u(8), self.u(8)));
             }
         }
-        assert_eq!(self.u(5), 0, "no chroma location, timing, HRD or pic_struct");
+        assert!(!self.flag(), "chroma_loc_info_present_flag");
+        if self.flag() {
+            self.u(32); // num_units_in_tick
+            self.u(32); // time_scale
+            self.flag(); // fixed_frame_rate_flag
+        }
+        assert_eq!(self.u(3), 0, "no HRD and no pic_struct");
         let mut reorder = None;
         if self.flag() {
             self.flag(); // motion_vectors_over_pic_boundaries_flag

@@ -1,9 +1,12 @@
-//! The wall's thread: sleep, compose, encode, hand over.
+//! The wall's thread: sleep, compose, have encoded, hand over.
 
-use super::{AccessUnit, Shared, Sink};
+use super::encoding::{Coded, Encoding, Handed, Job, OpenEncoder, Opening, Retired};
+use super::view::{Figures, Shared};
+use super::{AccessUnit, Sink, Stall};
 use crate::compose::{Compositor, TileSource, panic_text};
-use crate::encoder::{Encode, EncodeError, OpenError};
+use crate::encoder::{EncodeError, Encoded, EncoderConfig, OpenError};
 use crate::key_frames::KeyFrames;
+use crate::stillness::Stillness;
 use crate::tick::{CanvasTime, Due, TickClock};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,13 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Opens an encoder, the first one and every one after a failure.
-pub(crate) type OpenEncoder = Box<dyn FnMut() -> Result<Box<dyn Encode>, OpenError> + Send>;
-
 /// After a second failure in a row the next encoder is opened no sooner than this.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// An encoder that passes over so many demands for an IDR in a row is replaced (failure W12).
+/// A driver may take its time to wake up, and so much of it.
+const OPENS_WITHIN: Duration = Duration::from_secs(5);
+/// An encoder that gives nothing for so many seconds' canvases has stalled (failure P4).
+const GIVES_WITHIN_SECONDS: u32 = 2;
+/// An encoder that passes over so many demands for an IDR in a row has stalled (failure W12).
 const MOST_REFUSED: u32 = 25;
+/// How long the wall's end waits for its encoders' ends.
+const ENDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the wall's thread owns.
 pub(super) struct Worker {
@@ -27,13 +33,25 @@ pub(super) struct Worker {
     /// Which of `sinks` were wanted at the last tick.
     wanted: Vec<bool>,
     compositor: Compositor,
-    encoder: Option<Box<dyn Encode>>,
+    station: Station,
+    retired: Retired,
     open: OpenEncoder,
     /// Failures since an encoder last gave something.
     failures: u32,
     reopen_at: Instant,
+    /// How many canvases in a row have been given and nothing has come of them.
+    barren: u32,
     key_frames: KeyFrames,
+    stillness: Stillness,
     sequence: u64,
+}
+
+/// Where canvases are taken to.
+enum Station {
+    Closed,
+    /// For how long, in canvas time: a process that is stopped opens nothing.
+    Opening(Encoding, Duration),
+    Open(Encoding),
 }
 
 /// How a tick went that met no fault.
@@ -41,6 +59,8 @@ pub(super) struct Worker {
 enum Outcome {
     /// Nobody watches: there was nothing to do.
     Idle,
+    /// The viewers see what the canvas shows already.
+    Unchanged,
     /// The sinks were handed an access unit.
     Delivered,
     /// Somebody watches and got nothing: there is no encoder yet, or it left this canvas out.
@@ -51,8 +71,9 @@ enum Outcome {
 enum Fault {
     Encode(EncodeError),
     Open(OpenError),
-    Refused,
+    Thread(std::io::Error),
     Panic(Box<dyn Any + Send>),
+    Stall(Stall),
 }
 
 impl Worker {
@@ -60,42 +81,48 @@ impl Worker {
         shared: Arc<Shared>,
         tiles: Vec<Box<dyn TileSource>>,
         sinks: Vec<Arc<dyn Sink>>,
-        encoder: Box<dyn Encode>,
+        encoding: Encoding,
         open: OpenEncoder,
     ) -> Worker {
-        let key_frames = KeyFrames::new(shared.config.idr_every);
-        let compositor = Compositor::new(&shared.config.layout);
-        let wanted = vec![false; sinks.len()];
-        let reopen_at = Instant::now();
-        let encoder = Some(encoder);
         Worker {
+            compositor: Compositor::new(&shared.config.layout),
+            wanted: vec![false; sinks.len()],
+            station: Station::Opening(encoding, Duration::ZERO),
+            retired: Retired::default(),
+            failures: 0,
+            reopen_at: Instant::now(),
+            barren: 0,
+            key_frames: KeyFrames::new(shared.config.idr_every),
+            stillness: Stillness::default(),
+            sequence: 0,
             shared,
             tiles,
             sinks,
-            wanted,
-            compositor,
-            encoder,
             open,
-            failures: 0,
-            reopen_at,
-            key_frames,
-            sequence: 0,
         }
     }
 
     /// Runs until the wall is stopped; tick 0 is at `origin`.
     pub(super) fn run(mut self, origin: Instant) {
         let _span = tracing::error_span!("wall", name = self.shared.config.name).entered();
-        let mut clock = TickClock::new(origin, self.shared.config.fps);
-        while !self.shared.is_stopping() {
-            match clock.poll(Instant::now()) {
-                Due::At(due) => self.shared.sleep_until(due),
-                Due::Now { tick, missed } => self.tick(tick, missed),
+        let mut figures = *self.shared.figures.lock();
+        let mut clock = TickClock::new(origin, figures.fps);
+        while !self.shared.bell.is_stopping() {
+            let now = Instant::now();
+            let wanted = *self.shared.figures.lock();
+            if wanted.fps != figures.fps {
+                self.shared.meters.lock().ticks_missed += clock.set_fps(now, wanted.fps);
+            }
+            figures = wanted;
+            match clock.poll(now) {
+                Due::At(due) => self.shared.bell.sleep_until(due),
+                Due::Now { tick, missed } => self.tick(tick, missed, figures),
             }
         }
+        self.end();
     }
 
-    fn tick(&mut self, tick: CanvasTime, missed: u64) {
+    fn tick(&mut self, tick: CanvasTime, missed: u64, figures: Figures) {
         let now = Instant::now();
         {
             let mut meters = self.shared.meters.lock();
@@ -103,73 +130,88 @@ impl Worker {
             meters.ticks_missed += missed;
             meters.tick_window.push(now, 1.0);
         }
-        let done = catch_unwind(AssertUnwindSafe(|| self.work(now, tick)));
-        match done.unwrap_or_else(|panic| Err(Fault::Panic(panic))) {
-            Ok(Outcome::Idle | Outcome::Delivered) => {
+        match catch_unwind(AssertUnwindSafe(|| self.work(now, tick, figures))) {
+            Ok(Ok(Outcome::Idle | Outcome::Unchanged | Outcome::Delivered)) => {
                 self.shared.meters.lock().last_progress = Instant::now();
             }
-            Ok(Outcome::Waiting) => {}
-            Err(fault) => self.handle_fault(now, fault),
+            Ok(Ok(Outcome::Waiting)) => {}
+            Ok(Err(fault)) => self.handle_fault(now, fault),
+            Err(panic) => note_panic(&self.shared, "the wall", &*panic),
         }
     }
 
     /// One tick's work, if there is any.
-    fn work(&mut self, now: Instant, tick: CanvasTime) -> Result<Outcome, Fault> {
+    fn work(&mut self, now: Instant, tick: CanvasTime, figures: Figures) -> Result<Outcome, Fault> {
+        let at = tick.as_duration();
         self.take_scene();
-        if !self.ask_sinks() {
+        if !self.ask_sinks(at) {
             return Ok(Outcome::Idle);
         }
-        if self.encoder.is_none() {
-            if now < self.reopen_at {
-                return Ok(Outcome::Waiting);
-            }
-            self.encoder = Some((self.open)().map_err(Fault::Open)?);
-            self.key_frames.handle_restart();
+        if !self.has_encoder(now, figures)? {
+            return Ok(Outcome::Waiting);
         }
         if self.shared.key_frame_wanted.swap(false, Ordering::AcqRel) {
             self.key_frames.handle_request();
+            self.stillness.handle_change(at);
         }
         let composed = self.compositor.compose(now, &mut self.tiles);
         let composed_at = Instant::now();
-        let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1_000.0;
         {
             let mut meters = self.shared.meters.lock();
             meters.compose_ms.push(now, ms(now, composed_at));
             meters.pictures_refused += composed.refused as u64;
             meters.panics += composed.panics as u64;
         }
-        let encoder = self.encoder.as_mut().expect("opened above");
-        let at = tick.as_duration();
-        let encoded = encoder.encode(self.compositor.canvas(), self.key_frames.is_due(at), tick);
-        let encoded_at = Instant::now();
-        let encoded = encoded.map_err(Fault::Encode)?;
-        self.key_frames.handle_encoded(at, encoded.as_ref().is_some_and(|encoded| encoded.key));
+        if composed.painted > 0 {
+            self.stillness.handle_change(at);
+        }
+        let force_idr = self.key_frames.is_due(at);
+        if !force_idr && !self.stillness.is_due(at) {
+            self.shared.meters.lock().canvases_unchanged += 1;
+            return Ok(Outcome::Unchanged);
+        }
+        let encoded = match self.encode(force_idr, tick, figures)? {
+            Some(Coded::Unit(encoded)) => Some(encoded),
+            Some(Coded::LeftOut) => None,
+            Some(Coded::Failed(error)) => return Err(Fault::Encode(error)),
+            Some(Coded::Panicked(panic)) => return Err(Fault::Panic(panic)),
+            Some(Coded::CannotChange) => {
+                self.retire();
+                return Ok(Outcome::Waiting);
+            }
+            None => return Ok(Outcome::Waiting),
+        };
         {
             let mut meters = self.shared.meters.lock();
-            meters.encode_ms.push(now, ms(composed_at, encoded_at));
+            meters.encode_ms.push(now, ms(composed_at, Instant::now()));
             match &encoded {
                 Some(encoded) => {
                     meters.frames_encoded += 1;
-                    meters.keyframes += u64::from(encoded.key);
                     meters.byte_window.push(now, encoded.data.len() as f64);
+                    if encoded.key {
+                        meters.keyframes += 1;
+                        meters.stalls_in_a_row = (0, None);
+                    }
                 }
                 None => meters.encode_errors += 1,
             }
         }
+        self.key_frames.handle_encoded(at, encoded.as_ref().is_some_and(|encoded| encoded.key));
+        self.stillness.handle_encoded(at, encoded.is_some());
         if self.key_frames.refused() >= MOST_REFUSED {
-            return Err(Fault::Refused);
+            return Err(Fault::Stall(Stall::NoKeyFrame));
         }
-        let Some(encoded) = encoded else { return Ok(Outcome::Waiting) };
-        self.failures = 0;
-        let unit = AccessUnit {
-            data: encoded.data,
-            key: encoded.key,
-            canvas_time: tick,
-            composed_at,
-            sequence: self.sequence,
+        let Some(Encoded { data, key }) = encoded else {
+            self.barren += 1;
+            return match self.barren < GIVES_WITHIN_SECONDS * figures.fps.get() {
+                true => Ok(Outcome::Waiting),
+                false => Err(Fault::Stall(Stall::NoUnit)),
+            };
         };
+        self.failures = 0;
+        self.barren = 0;
+        self.deliver(&AccessUnit { data, key, canvas_time: tick, composed_at, sequence: self.sequence });
         self.sequence += 1;
-        self.deliver(&unit);
         Ok(Outcome::Delivered)
     }
 
@@ -179,13 +221,14 @@ impl Worker {
         let Some(tiles) = scene.next.take() else { return };
         let layout = Arc::clone(&scene.layout);
         drop(scene);
-        self.compositor = Compositor::new(&layout);
-        self.tiles = tiles;
+        self.compositor.rearrange(&layout);
+        let before = std::mem::replace(&mut self.tiles, tiles);
+        free(&self.shared, before);
     }
 
     /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others
     /// watch needs an IDR too.
-    fn ask_sinks(&mut self) -> bool {
+    fn ask_sinks(&mut self, at: Duration) -> bool {
         let before = self.wanted.contains(&true);
         let mut joined = false;
         for (sink, wanted) in self.sinks.iter().zip(&mut self.wanted) {
@@ -197,12 +240,96 @@ impl Worker {
             joined |= wants && !*wanted;
             *wanted = wants;
         }
-        if joined && before {
-            self.key_frames.handle_request();
-        } else if joined {
-            self.key_frames.handle_restart();
+        if joined {
+            self.stillness.handle_change(at);
+            match before {
+                true => self.key_frames.handle_request(),
+                false => self.begin_anew(),
+            }
         }
         self.wanted.contains(&true)
+    }
+
+    /// The next access unit is the first of a stream.
+    fn begin_anew(&mut self) {
+        self.key_frames.handle_restart();
+        self.barren = 0;
+    }
+
+    /// Whether there is an encoder of this frame rate that can take a canvas now. Opens one if there is none, and waits for
+    /// nothing.
+    fn has_encoder(&mut self, now: Instant, figures: Figures) -> Result<bool, Fault> {
+        let has_room = self.retired.reap();
+        if let Station::Opening(encoding, _) | Station::Open(encoding) = &self.station
+            && encoding.config.fps != figures.fps
+        {
+            self.retire();
+        }
+        match std::mem::replace(&mut self.station, Station::Closed) {
+            Station::Open(encoding) => {
+                self.station = Station::Open(encoding);
+                return Ok(true);
+            }
+            Station::Opening(encoding, waited) => match encoding.poll_open() {
+                Opening::Open(name) => {
+                    self.shared.meters.lock().encoder = name;
+                    self.station = Station::Open(encoding);
+                    self.begin_anew();
+                    return Ok(true);
+                }
+                opening => {
+                    let waited = waited + figures.fps.time_of(1);
+                    self.station = Station::Opening(encoding, waited);
+                    match opening {
+                        Opening::Failed(error) => return Err(Fault::Open(error)),
+                        Opening::Panicked(panic) => return Err(Fault::Panic(panic)),
+                        _ if waited >= OPENS_WITHIN => return Err(Fault::Stall(Stall::Opening)),
+                        _ => {}
+                    }
+                }
+            },
+            Station::Closed if now < self.reopen_at || !has_room => {}
+            Station::Closed => {
+                let Figures { fps, bitrate } = figures;
+                let config = EncoderConfig { size: self.shared.config.size, fps, bitrate };
+                let (open, bell) = (Arc::clone(&self.open), Arc::clone(&self.shared.bell));
+                let encoding = Encoding::start(&self.shared.config.name, config, bell, move || open(config));
+                self.station = Station::Opening(encoding.map_err(Fault::Thread)?, Duration::ZERO);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hands the canvas over and takes it back. `None` where the wall is to end.
+    fn encode(
+        &mut self,
+        force_idr: bool,
+        time: CanvasTime,
+        figures: Figures,
+    ) -> Result<Option<Coded>, Fault> {
+        let Station::Open(encoding) = &self.station else { return Ok(None) };
+        let canvas = self.compositor.lend_canvas();
+        let job = Job { canvas, force_idr, time, bitrate: figures.bitrate };
+        match encoding.encode(&self.shared.bell, job) {
+            Handed::Back(canvas, coded) => {
+                self.compositor.return_canvas(canvas);
+                Ok(Some(coded))
+            }
+            Handed::Stalled => {
+                self.compositor.renew_canvas();
+                Err(Fault::Stall(Stall::NoAnswer))
+            }
+            Handed::Stopping => Ok(None),
+        }
+    }
+
+    /// There is no encoder from now on, and the next one's stream begins with an IDR.
+    fn retire(&mut self) {
+        match std::mem::replace(&mut self.station, Station::Closed) {
+            Station::Opening(encoding, _) | Station::Open(encoding) => self.retired.push(encoding),
+            Station::Closed => {}
+        }
+        self.begin_anew();
     }
 
     fn deliver(&self, unit: &AccessUnit) {
@@ -215,33 +342,66 @@ impl Worker {
 
     /// Counts and tells, and has a new encoder opened: at once after a first failure, then once a second.
     fn handle_fault(&mut self, now: Instant, fault: Fault) {
-        match fault {
-            Fault::Panic(panic) => {
-                note_panic(&self.shared, "the encoder", &*panic);
-            }
+        match &fault {
+            Fault::Panic(panic) => note_panic(&self.shared, "the encoder", &**panic),
             Fault::Encode(error) => {
                 self.shared.meters.lock().encode_errors += 1;
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "encoding failed; opening a new encoder"
-                );
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "encoding failed; opening a new encoder");
             }
             Fault::Open(error) => {
                 self.shared.meters.lock().encode_errors += 1;
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "no encoder; trying again in a second"
-                );
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "no encoder; trying again in a second");
             }
-            Fault::Refused => {
-                tracing::error!(refused = MOST_REFUSED, "the encoder makes no key frame; opening a new one");
+            Fault::Thread(error) => {
+                self.shared.meters.lock().encode_errors += 1;
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "no thread for an encoder; trying again in a second");
+            }
+            Fault::Stall(stall) => {
+                let mut meters = self.shared.meters.lock();
+                meters.encoder_stalls += 1;
+                meters.stalls_in_a_row = (meters.stalls_in_a_row.0 + 1, Some(*stall));
+                let (encoder, failure) = (meters.encoder, meters.failure());
+                drop(meters);
+                match failure {
+                    None => {
+                        tracing::error!(encoder, reason = %stall, "the encoder stalled; opening a new one")
+                    }
+                    Some(failure) => tracing::error!(%failure, "this wall has no encoder that works"),
+                }
             }
         }
-        self.encoder = None;
-        self.key_frames.handle_restart();
+        self.retire();
         self.reopen_at = if self.failures == 0 { now } else { now + REOPEN_AFTER };
         self.failures += 1;
     }
+
+    /// Frees everything, in a bounded time.
+    fn end(mut self) {
+        self.retire();
+        let mut scene = self.shared.scene.lock();
+        scene.has_ended = true;
+        let unseen = scene.next.take();
+        drop(scene);
+        free(&self.shared, unseen.unwrap_or_default());
+        free(&self.shared, std::mem::take(&mut self.tiles));
+        self.retired.join(ENDS_WITHIN);
+    }
+}
+
+/// With no lock held: what a source holds may take its time.
+fn free(shared: &Shared, tiles: Vec<Box<dyn TileSource>>) {
+    for tile in tiles {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(tile))) {
+            note_panic(shared, "a tile that was freed", &*panic);
+        }
+    }
+}
+
+fn ms(from: Instant, to: Instant) -> f64 {
+    to.duration_since(from).as_secs_f64() * 1_000.0
 }
 
 fn note_panic(shared: &Shared, whose: &str, panic: &(dyn Any + Send)) {

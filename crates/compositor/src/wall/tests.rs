@@ -1,10 +1,17 @@
 //! Walls of small canvases in real time: who gets what, and what a failure costs. Times are only bounded generously.
 
+mod changed;
+mod rearranged;
+mod stalled;
+mod still;
+
 use super::*;
 use crate::canvas::Canvas;
+use crate::colour::{ColorMatrix, ColorRange};
 use crate::encoder::{EncodeError, Encoded};
 use crate::overlay::Shown;
-use std::sync::atomic::AtomicUsize;
+use crate::picture::PictureView;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Nothing here takes this long on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,6 +23,7 @@ fn config(fps: u32) -> WallConfig {
         size,
         fps: FrameRate::new(fps).expect("a valid rate"),
         bitrate: Bitrate::new(200_000).expect("a valid bitrate"),
+        encoder: EncoderChoice::OpenH264,
         layout: Layout::grid(size, 1).expect("a grid"),
         idr_every: Duration::from_secs(4),
     }
@@ -33,6 +41,34 @@ impl TileSource for Dark {
 
 fn dark() -> Vec<Box<dyn TileSource>> {
     vec![Box::new(Dark(Arc::default()))]
+}
+
+/// A tile that shows another picture at every tick.
+struct Changes(u64);
+
+impl TileSource for Changes {
+    fn show(&mut self, _: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
+        self.0 += 1;
+        paint(Some(picture(&[self.0 as u8; 64], self.0)).into());
+    }
+}
+
+fn changing() -> Vec<Box<dyn TileSource>> {
+    vec![Box::new(Changes(0))]
+}
+
+/// A picture of 8x8.
+fn picture(samples: &[u8; 64], generation: u64) -> PictureView<'_> {
+    PictureView {
+        width: 8,
+        height: 8,
+        planes: [samples, samples, samples],
+        strides: [8, 8, 8],
+        sample_aspect: (1, 1),
+        matrix: ColorMatrix::Bt709,
+        range: ColorRange::Limited,
+        generation,
+    }
 }
 
 /// A sink that keeps what it gets.
@@ -110,7 +146,7 @@ fn nothing_is_composed_or_encoded_while_nobody_wants_it_and_the_clock_goes_on() 
 #[test]
 fn the_first_access_unit_after_a_pause_is_an_idr() {
     let sink = Keeps::wanted();
-    let wall = Wall::start(config(60), dark(), vec![sink.clone()]).expect("starts");
+    let wall = Wall::start(config(60), changing(), vec![sink.clone()]).expect("starts");
     wait_until("units come", || sink.count() >= 5);
     sink.want(false);
     wait_ticks(&wall, 5);
@@ -127,7 +163,7 @@ fn the_first_access_unit_after_a_pause_is_an_idr() {
 fn eight_sinks_share_one_encode() {
     let sinks: Vec<Arc<Keeps>> = (0..8).map(|_| Keeps::wanted()).collect();
     let shared = sinks.iter().map(|sink| Arc::clone(sink) as Arc<dyn Sink>).collect();
-    let wall = Wall::start(config(60), dark(), shared).expect("starts");
+    let wall = Wall::start(config(60), changing(), shared).expect("starts");
     wait_until("units come", || sinks.iter().all(|sink| sink.count() >= 20));
     let view = wall.view();
     wall.stop();
@@ -146,7 +182,7 @@ fn eight_sinks_share_one_encode() {
 #[test]
 fn a_sink_that_nobody_wants_gets_nothing_and_one_that_joins_gets_an_idr() {
     let (first, second) = (Keeps::wanted(), Arc::new(Keeps::default()));
-    let wall = Wall::start(config(60), dark(), vec![first.clone(), second.clone()]).expect("starts");
+    let wall = Wall::start(config(60), changing(), vec![first.clone(), second.clone()]).expect("starts");
     wait_until("units come", || first.count() >= 10);
     assert_eq!(second.count(), 0);
     second.want(true);
@@ -158,7 +194,7 @@ fn a_sink_that_nobody_wants_gets_nothing_and_one_that_joins_gets_an_idr() {
 #[test]
 fn a_storm_of_key_frame_requests_is_coalesced() {
     let sink = Keeps::wanted();
-    let wall = Wall::start(config(60), dark(), vec![sink.clone()]).expect("starts");
+    let wall = Wall::start(config(60), changing(), vec![sink.clone()]).expect("starts");
     let view = wall.view();
     wait_until("units come", || {
         view.request_key_frame();
@@ -185,7 +221,7 @@ fn a_sink_that_panics_is_counted_and_harms_nobody() {
         }
     }
     let sink = Keeps::wanted();
-    let wall = Wall::start(config(60), dark(), vec![Arc::new(Panics), sink.clone()]).expect("starts");
+    let wall = Wall::start(config(60), changing(), vec![Arc::new(Panics), sink.clone()]).expect("starts");
     wait_until("units come", || sink.count() >= 10);
     assert_eq!(sink.keys().iter().filter(|&&key| key).count(), 1, "the stream was not disturbed");
     assert!(stats(&wall).panics >= 9);
@@ -204,6 +240,37 @@ fn a_tile_that_always_panics_is_counted_and_does_not_disturb_the_stream() {
     wait_until("units come", || sink.count() >= 10);
     assert_eq!(sink.keys().iter().filter(|&&key| key).count(), 1, "the encoder was kept");
     assert!(stats(&wall).panics >= 9);
+}
+
+/// An encoder that says what it was shown, and is one byte's worth of code.
+struct Looks<F>(F, bool);
+
+impl<F: FnMut(&Canvas, CanvasTime) + Send> crate::encoder::Encode for Looks<F> {
+    fn encode(
+        &mut self,
+        canvas: &Canvas,
+        force_idr: bool,
+        time: CanvasTime,
+    ) -> Result<Option<Encoded>, EncodeError> {
+        (self.0)(canvas, time);
+        let first = !std::mem::replace(&mut self.1, true);
+        Ok(Some(Encoded { data: Bytes::from_static(&[0]), key: force_idr || first }))
+    }
+
+    fn set_bitrate(&mut self, _: Bitrate) -> bool {
+        true
+    }
+
+    fn name(&self) -> &'static str {
+        "looks"
+    }
+}
+
+/// How many threads of this process have this name, as far as the kernel keeps it.
+fn threads(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|found| found.trim_end() == &name[..name.len().min(15)]).count()
 }
 
 /// What the next canvas meets.
@@ -244,6 +311,10 @@ impl crate::encoder::Encode for Scripted {
         }
     }
 
+    fn set_bitrate(&mut self, _: Bitrate) -> bool {
+        true
+    }
+
     fn name(&self) -> &'static str {
         "scripted"
     }
@@ -253,12 +324,12 @@ impl crate::encoder::Encode for Scripted {
 fn scripted(script: Vec<Script>, sink: &Arc<Keeps>) -> (Wall, Arc<AtomicUsize>) {
     let (script, opened) = (Arc::new(Mutex::new(script)), Arc::new(AtomicUsize::new(0)));
     let count = Arc::clone(&opened);
-    let open = move || -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
+    let open = move |_: EncoderConfig| -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
         count.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Scripted(Arc::clone(&script), false)))
     };
     let sink = Arc::clone(sink) as Arc<dyn Sink>;
-    (Wall::start_with(config(60), dark(), vec![sink], Box::new(open)).expect("starts"), opened)
+    (Wall::start_with(config(60), changing(), vec![sink], Arc::new(open)).expect("starts"), opened)
 }
 
 #[test]
@@ -285,18 +356,15 @@ fn an_encoder_that_keeps_failing_is_opened_once_a_second_and_not_at_every_tick()
 #[test]
 fn a_wall_makes_no_progress_while_it_has_viewers_and_no_encoder() {
     let sink = Keeps::wanted();
-    let (script, mut opened) = (Arc::new(Mutex::new(vec![Script::Obey, Script::Fail])), 0);
-    let open = move || -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
-        opened += 1;
-        if opened == 1 {
+    let (script, opened) = (Arc::new(Mutex::new(vec![Script::Obey, Script::Fail])), AtomicUsize::new(0));
+    let open = move |config| -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
+        if opened.fetch_add(1, Ordering::Relaxed) == 0 {
             return Ok(Box::new(Scripted(Arc::clone(&script), false)));
         }
-        let config = config(60);
-        let config = EncoderConfig { size: config.size, fps: config.fps, bitrate: config.bitrate };
         Err(OpenError { encoder: "scripted", config, source: "as the test wants".into() })
     };
-    let wall =
-        Wall::start_with(config(60), dark(), vec![sink.clone()], Box::new(open)).expect("the first opens");
+    let wall = Wall::start_with(config(60), changing(), vec![sink.clone()], Arc::new(open))
+        .expect("the first opens");
     wait_until("opening again has failed", || stats(&wall).encode_errors >= 2);
     let stuck = wall.view().last_progress();
     wait_ticks(&wall, 90);
@@ -350,7 +418,7 @@ fn a_wall_whose_parts_do_not_fit_together_does_not_start() {
 #[test]
 fn stats_tell_the_rate_of_ticks_and_what_came_out() {
     let sink = Keeps::wanted();
-    let wall = Wall::start(config(60), dark(), vec![sink.clone()]).expect("starts");
+    let wall = Wall::start(config(60), changing(), vec![sink.clone()]).expect("starts");
     wait_ticks(&wall, 60);
     let stats = stats(&wall);
     assert_eq!((stats.resolution, stats.target_fps, stats.encoder), ((64, 64), 60, "openh264"));

@@ -27,7 +27,8 @@ pub(crate) struct Group {
     align: Duration,
     look_back: LookBack,
     tick: Option<Instant>,
-    places: Vec<Place>,
+    /// None where a tile is gone: the next one takes its number.
+    places: Vec<Option<Place>>,
     /// Milliseconds, one sample a tick.
     skew_ms: Window,
 }
@@ -58,7 +59,7 @@ pub struct AlignmentStats {
     /// Between the oldest and the newest picture that live tiles show at the same tick, by the time they were taken, in
     /// milliseconds, over the last 5 s.
     pub skew_ms: Percentiles,
-    /// In the order in which the tiles were made.
+    /// By the tiles' numbers, which are given in order, and those of tiles that are gone again.
     pub tiles: Vec<TileAlignment>,
 }
 
@@ -81,8 +82,23 @@ impl Group {
 
     /// One more tile. Its number is how it is called in the other methods.
     pub(crate) fn add_place(&mut self) -> usize {
-        self.places.push(Place::default());
-        self.places.len() - 1
+        let number = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
+        if number == self.places.len() {
+            self.places.push(None);
+        }
+        self.places[number] = Some(Place::default());
+        number
+    }
+
+    /// The tile is gone.
+    pub(crate) fn remove_place(&mut self, number: usize) {
+        if let Some(place) = self.places.get_mut(number) {
+            *place = None;
+        }
+    }
+
+    fn place(&self, number: usize) -> Option<&Place> {
+        self.places.get(number)?.as_ref()
     }
 
     /// How far back a tile is to look at the tick of `now`: the same for all. `None`: this one shows its newest picture.
@@ -93,14 +109,14 @@ impl Group {
             self.look_back.advance(now, floor, self.phase(now));
             self.tick = Some(now);
         }
-        let is_given_up = self.places.get(place).is_some_and(|place| place.is_given_up);
+        let is_given_up = self.place(place).is_some_and(|place| place.is_given_up);
         (!is_given_up).then(|| self.look_back.now())
     }
 
     /// What the tile shows at this tick; `None` when it is not live.
     pub(crate) fn handle_shown(&mut self, place: usize, shown: Option<Shown>) {
         let most = self.align + PATIENCE;
-        let Some(place) = self.places.get_mut(place) else { return };
+        let Some(Some(place)) = self.places.get_mut(place) else { return };
         place.shown = shown;
         let needs = shown.and_then(|shown| shown.timing).map(needs);
         let most = if place.is_given_up { most.saturating_sub(SECOND_CHANCE) } else { most };
@@ -109,7 +125,9 @@ impl Group {
 
     pub(crate) fn stats(&self, now: Instant) -> AlignmentStats {
         let tick = self.tick.filter(|tick| now.saturating_duration_since(*tick) < FORGET_AFTER);
-        let tile = |place: &Place| {
+        let gone = Place::default();
+        let tile = |place: &Option<Place>| {
+            let place = place.as_ref().unwrap_or(&gone);
             let shown = place.shown.filter(|_| tick.is_some());
             TileAlignment {
                 skew_ms: shown.map(|shown| 1e3 * self.after_the_instant(&shown)),
@@ -148,7 +166,8 @@ impl Group {
     }
 
     fn in_step(&self, now: Instant) -> impl Iterator<Item = Shown> + '_ {
-        let places = self.places.iter().filter(|place| !place.is_given_up).filter_map(|place| place.shown);
+        let places =
+            self.places.iter().flatten().filter(|place| !place.is_given_up).filter_map(|place| place.shown);
         places.filter(move |shown| now.saturating_duration_since(shown.at) < FORGET_AFTER)
     }
 

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use super::resolve::resolve;
 use super::tls::{self, Certificate};
 use crate::session::failure::Failure;
-use crate::source::SourceUrl;
+use crate::source::{SourceUrl, shown_host};
 
 /// How long one address may take to answer, and then again to agree on a cipher. A camera on the other side of a slow
 /// link takes one second; one that is off never answers, and its next address should have its turn.
@@ -53,7 +53,7 @@ pub(crate) async fn connect(
     let host = source.host();
     let addresses = match timeout(budget, resolve(&host, source.port())).await {
         Ok(addresses) => addresses?,
-        Err(_) => return Err(Failure::NameServerSilent { host: host.into_owned(), after: budget }),
+        Err(_) => return Err(Failure::NameServerSilent { host: shown_host(&host), after: budget }),
     };
     connect_to_first(addresses, source, certificate, deadline).await
 }
@@ -78,7 +78,7 @@ async fn connect_to_first(
             Err(_) => {}
         }
     }
-    Err(nearest.unwrap_or_else(|| Failure::NoSuchHost { host: source.host().into_owned() }))
+    Err(nearest.unwrap_or_else(|| Failure::NoSuchHost { host: shown_host(&source.host()) }))
 }
 
 async fn connect_to(

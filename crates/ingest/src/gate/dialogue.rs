@@ -46,7 +46,7 @@ pub(crate) const RETINA_CHANNELS: Channels = Channels { rtp: 0, rtcp: 1 };
 pub(crate) enum Action {
     /// Connect to this address instead, then call [`Dialogue::handle_connected`].
     Connect(SourceUrl),
-    /// Bind two UDP ports, then call [`Dialogue::handle_ports`].
+    /// Bind two UDP ports, then call [`Dialogue::handle_ports`] or [`Dialogue::handle_no_ports`].
     BindUdp,
     /// The camera will send from here.
     Udp { source: Option<IpAddr>, ports: Option<(u16, u16)> },
@@ -63,6 +63,10 @@ pub(crate) struct Dialogue {
     source: SourceUrl,
     configured: SourceUrl,
     login: Login,
+    /// The login is the configured one, and not one that a redirect brought.
+    has_own_login: bool,
+    /// The camera has answered a request with a login otherwise than by asking for one.
+    has_logged_in: bool,
     /// The login is kept back, because a redirect led to somebody else.
     withheld: bool,
     /// By what address the camera is known to be itself.
@@ -135,6 +139,8 @@ impl Dialogue {
         Self {
             gate_url,
             login: Login::new(source.login().cloned()),
+            has_own_login: true,
+            has_logged_in: false,
             withheld: false,
             configured: source.clone(),
             source,
@@ -195,9 +201,29 @@ impl Dialogue {
         self.state == State::Playing
     }
 
+    /// What the camera sends over, once it plays; else what it is asked for.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// What the camera is connected to at.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The configured login is in a request that opens the session and waits for an answer, or to be sent, and whether
+    /// it is right is not known yet.
+    pub(crate) fn is_logging_in(&self) -> bool {
+        let is_asked = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.sent.with_login && matches!(open.purpose, Purpose::Retina(_)));
+        is_asked && self.has_own_login && !self.has_logged_in
+    }
+
+    /// The login is right.
+    pub(crate) fn has_logged_in(&self) -> bool {
+        self.has_logged_in
     }
 
     /// It has not refused TCP.
@@ -279,6 +305,21 @@ impl Dialogue {
         let transport = format!("RTP/AVP;unicast;client_port={}-{}", ports.0, ports.1);
         let request = Message::request("SETUP", &waiting.uri).with("Transport", transport);
         self.send(now, request, Purpose::Retina(waiting));
+    }
+
+    /// What [`Dialogue::is_logging_in`] told of is sent only now.
+    pub(crate) fn handle_turn(&mut self, now: Instant) {
+        if let Some(open) = &mut self.open {
+            open.deadline = now + ANSWER_TIMEOUT;
+        }
+    }
+
+    /// Follows [`Action::BindUdp`] where there are none.
+    pub(crate) fn handle_no_ports(&mut self, now: Instant) {
+        match self.waiting.take() {
+            Some(waiting) if self.can_do_tcp() => self.try_the_other_transport(now, waiting),
+            _ => self.fail(now, Failure::Internal),
+        }
     }
 
     /// The session is to end, because nobody wants it any more.
@@ -378,6 +419,7 @@ impl Dialogue {
             return;
         }
         let Some(mut open) = self.open.take() else { return };
+        self.has_logged_in |= open.sent.with_login && status != 401;
         if status == 401 {
             match self.login.handle_challenges(message.all("WWW-Authenticate"), open.sent) {
                 Ok(()) => {

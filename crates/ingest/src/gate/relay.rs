@@ -12,16 +12,19 @@ mod hoard;
 mod stream;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::account::{Member, Paused, Permit};
 use super::connect::{Connection, connect};
 use super::dialogue::{Action, Dialogue, RETINA_CHANNELS};
 use super::impairment::Impairment;
@@ -50,7 +53,7 @@ pub(super) struct Relay {
     camera_name: String,
     certificate: Certificate,
     /// Our address towards the camera.
-    local: IpAddr,
+    local: SocketAddr,
     from_camera: ReadHalf<Connection>,
     to_camera: WriteHalf<Connection>,
     /// Something was written that TLS may still hold.
@@ -61,6 +64,11 @@ pub(super) struct Relay {
     to_retina: BytesMut,
     gate_url: String,
     dialogue: Dialogue,
+    account: Option<Arc<Member>>,
+    /// The login is with the camera, and other cameras wait for what it says.
+    permit: Option<Permit>,
+    /// An earlier session found out that the camera sends over nothing but UDP.
+    has_refused_tcp: bool,
     stream: Option<Stream>,
     udp: Option<Udp>,
     record: Arc<Record>,
@@ -88,13 +96,14 @@ impl Relay {
     pub(super) fn new(
         config: &CameraConfig,
         transport: Transport,
+        account: Option<Arc<Member>>,
         connection: Connection,
         gate_url: String,
         record: Arc<Record>,
         (told, pictures): (Arc<Told>, Pictures),
         stop: CancellationToken,
     ) -> Self {
-        let (local, peer) = (connection.local().ip(), connection.peer());
+        let (local, peer) = (connection.local(), connection.peer());
         let (from_camera, to_camera) = tokio::io::split(connection);
         Self {
             camera_name: config.name.clone(),
@@ -109,6 +118,9 @@ impl Relay {
             to_retina: BytesMut::new(),
             dialogue: Dialogue::new(config.source.clone(), peer, transport, gate_url.clone()),
             gate_url,
+            account,
+            permit: None,
+            has_refused_tcp: (config.transport, transport) == (Transport::Tcp, Transport::Udp),
             stream: None,
             udp: None,
             record,
@@ -118,8 +130,17 @@ impl Relay {
         }
     }
 
-    /// Waits for `retina`, and then relays until both sides are through.
+    /// Waits for `retina`, and then relays until both sides are through. A panic is counted and told here, while the
+    /// sockets are still open: `retina` notices nothing before.
     pub(super) async fn run(mut self, listener: TcpListener) {
+        if AssertUnwindSafe(self.relay(listener)).catch_unwind().await.is_err() {
+            self.record.count_panic();
+            tracing::error!(camera = %self.camera_name, "panic in the connection to the camera");
+            let _ = self.told.failure.set(Failure::Internal);
+        }
+    }
+
+    async fn relay(&mut self, listener: TcpListener) {
         let stop = self.stop.clone();
         let greeted = tokio::select! {
             () = stop.cancelled() => return,
@@ -141,7 +162,11 @@ impl Relay {
     }
 
     async fn step(&mut self, timer: std::pin::Pin<&mut Sleep>) -> Result<(), Ended> {
-        while let Some(action) = self.dialogue.poll_action() {
+        #[cfg(test)]
+        assert!(self.camera_name != tests::PANICS, "on purpose");
+        loop {
+            self.ask_to_log_in().await?;
+            let Some(action) = self.dialogue.poll_action() else { break };
             self.perform(action).await?;
         }
         self.write_to_retina();
@@ -215,10 +240,37 @@ impl Relay {
         }
     }
 
+    /// No login goes out before it is this camera's turn, see [`account`](super::account).
+    async fn ask_to_log_in(&mut self) -> Result<(), Ended> {
+        if self.dialogue.has_logged_in()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.accepted();
+        }
+        let needs_permit = self.permit.is_none() && self.dialogue.is_logging_in();
+        let Some(account) = self.account.as_ref().filter(|_| needs_permit) else { return Ok(()) };
+        let asked = tokio::select! {
+            () = self.stop.cancelled() => return Err(Ended),
+            asked = account.log_in() => asked,
+        };
+        match asked {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                self.dialogue.handle_turn(now());
+            }
+            Err(Paused { until }) => {
+                self.dialogue.for_camera().clear();
+                self.dialogue.fail(now(), Failure::LoginPaused { until });
+            }
+        }
+        Ok(())
+    }
+
     async fn perform(&mut self, action: Action) -> Result<(), Ended> {
         match action {
             Action::Connect(target) => {
                 tracing::debug!(camera = %self.camera_name, "redirected by the camera");
+                self.told.redirects.lock().push(target.clone());
                 let _ = timeout(GOODBYE, self.to_camera.shutdown()).await;
                 let stop = self.stop.clone();
                 let connected = tokio::select! {
@@ -233,7 +285,7 @@ impl Relay {
                 if !may_be_sent_to(peer.ip(), self.dialogue.peer().ip()) {
                     return Err(self.lost_camera(Failure::RedirectedNowhere).await);
                 }
-                self.local = connection.local().ip();
+                self.local = connection.local();
                 (self.from_camera, self.to_camera) = tokio::io::split(connection);
                 self.wire = Wire::new();
                 self.dialogue.handle_connected(now(), peer);
@@ -246,11 +298,11 @@ impl Relay {
                 }
                 Err(error) => {
                     tracing::warn!(camera = %self.camera_name, "no UDP ports for the camera's packets: {error}");
-                    self.dialogue.fail(now(), Failure::Internal);
+                    self.dialogue.handle_no_ports(now());
                 }
             },
             Action::Udp { source, ports } => {
-                let peer = self.dialogue.peer().ip();
+                let peer = self.dialogue.peer();
                 if let Some(udp) = &mut self.udp {
                     udp.begin(peer, source, ports).await;
                 }
@@ -265,6 +317,9 @@ impl Relay {
     fn tell(&mut self, failure: Failure) {
         if failure.is_over_limit() {
             self.record.count(Impairment::OverLimit, 1);
+        }
+        if let Some(permit) = self.permit.take_if(|_| failure.is_wrong_login()) {
+            permit.refused();
         }
         let _ = self.told.failure.set(failure);
         self.retina = None;
@@ -310,8 +365,11 @@ impl Relay {
             // The camera prefers its connection, whatever it was asked for.
             self.udp = None;
         }
-        if let Some(udp) = self.udp.as_mut().filter(|_| self.dialogue.is_playing()) {
-            udp.play(now);
+        if self.dialogue.is_playing() {
+            let _ = self.told.transport.set(self.dialogue.transport());
+            if let Some(udp) = &mut self.udp {
+                udp.play(now);
+            }
         }
         if let Some(sets) = self.dialogue.take_parameter_sets() {
             let _ = self.told.parameter_sets.set(sets);
@@ -373,7 +431,7 @@ impl Relay {
         stream.count(&self.record);
         let is_lossy = udp.count(&self.record, now) == Path::FallBack;
         let is_dead = udp.is_dead(now);
-        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() {
+        if (is_lossy || is_dead) && self.dialogue.can_do_tcp() && !self.has_refused_tcp {
             let over_udp = if is_dead { Failure::DeadUdp { after: DEAD_AFTER } } else { Failure::LossyUdp };
             failure = failure.or(Some(over_udp));
         }
@@ -456,8 +514,11 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The relay of a camera of this name panics.
+    pub(crate) const PANICS: &str = "panics in the relay";
 
     #[test]
     fn a_redirect_reaches_what_the_camera_could_reach_by_itself_and_not_this_machine() {

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::session::failure::Failure;
+use crate::source::shown_host;
 
 /// How long a name may take. Somebody watches a black tile meanwhile.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -82,7 +83,7 @@ impl Resolver {
         } else {
             system.await
         };
-        let host = || host.to_owned();
+        let host = || shown_host(host);
         match found {
             Ok(Ok(found)) if !found.is_empty() => Ok(by_turns(found, port)),
             Ok(Ok(_) | Err(Refusal::NoSuchHost)) => Err(Failure::NoSuchHost { host: host() }),

@@ -21,6 +21,7 @@ use tokio_rustls::rustls::{
 
 use self::verifier::Verifier;
 use crate::session::failure::Failure;
+use crate::source::shown_host;
 
 /// Fingerprints that are remembered as shown.
 const SHOWN: usize = 1024;
@@ -93,7 +94,7 @@ pub(super) async fn handshake(
     match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
         Ok(stream) => {
             if let (Certificate::Any, Some(found)) = (certificate, verifier.found()) {
-                show_once(&format!("{host}:{}", peer.port()), found, verifier.is_unproven());
+                show_once(&format!("{}:{}", shown_host(host), peer.port()), found, verifier.is_unproven());
             }
             Ok(stream)
         }

@@ -49,7 +49,8 @@ pub(crate) struct UdpPair {
 
 #[derive(Debug)]
 struct Camera {
-    address: IpAddr,
+    /// With the scope of an IPv6 address that is known on one link only.
+    address: SocketAddr,
     /// The address it says that it sends from, if it says so.
     source: Option<IpAddr>,
     rtp: Port,
@@ -70,7 +71,7 @@ impl UdpPair {
     ///
     /// # Errors
     /// If there is no such pair.
-    pub(crate) fn bind(local: IpAddr) -> io::Result<Self> {
+    pub(crate) fn bind(local: SocketAddr) -> io::Result<Self> {
         let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..PORT_TRIES {
             let rtp = socket(local, 0)?;
@@ -104,10 +105,10 @@ impl UdpPair {
     /// Whom packets are accepted from, and the ports that it announced; 0 for one that it did not. A `source` of its own is
     /// believed as far as listening goes: behind NAT and in containers cameras name an address that is theirs only inside,
     /// and none shall have us send to whom it likes.
-    pub(crate) fn set_peer(&mut self, camera: IpAddr, source: Option<IpAddr>, (rtp, rtcp): (u16, u16)) {
+    pub(crate) fn set_peer(&mut self, camera: SocketAddr, source: Option<IpAddr>, (rtp, rtcp): (u16, u16)) {
         let port = |current| Port { current, candidate: None };
-        let (address, source) = (camera.to_canonical(), source.map(|source| source.to_canonical()));
-        self.camera = Some(Camera { address, source, rtp: port(rtp), rtcp: port(rtcp) });
+        let source = source.map(|source| source.to_canonical());
+        self.camera = Some(Camera { address: camera, source, rtp: port(rtp), rtcp: port(rtcp) });
     }
 
     /// Waits until there may be a datagram. Cancel safe.
@@ -138,9 +139,7 @@ impl UdpPair {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
                 };
-                let Some(camera) =
-                    self.camera.as_mut().filter(|known| known.sends_from(from.ip().to_canonical()))
-                else {
+                let Some(camera) = self.camera.as_mut().filter(|known| known.sends_from(from)) else {
                     self.strangers += 1;
                     continue;
                 };
@@ -193,16 +192,18 @@ impl UdpPair {
 }
 
 impl Camera {
-    fn sends_from(&self, address: IpAddr) -> bool {
-        self.address == address || self.source == Some(address)
+    fn sends_from(&self, from: SocketAddr) -> bool {
+        let address = from.ip().to_canonical();
+        let is_itself = self.address.ip().to_canonical() == address && scope(self.address) == scope(from);
+        is_itself || self.source == Some(address)
     }
 
     fn rtp(&self) -> Option<SocketAddr> {
-        (self.rtp.current != 0).then(|| SocketAddr::new(self.address, self.rtp.current))
+        (self.rtp.current != 0).then(|| at_port(self.address, self.rtp.current))
     }
 
     fn rtcp(&self) -> Option<SocketAddr> {
-        (self.rtcp.current != 0).then(|| SocketAddr::new(self.address, self.rtcp.current))
+        (self.rtcp.current != 0).then(|| at_port(self.address, self.rtcp.current))
     }
 }
 
@@ -224,8 +225,22 @@ impl Port {
     }
 }
 
-fn socket(local: IpAddr, port: u16) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind((local, port))?;
+/// Another port of the same address on the same link.
+fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+/// The link that an address is known on (RFC 4007); 0 for those known everywhere.
+fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    }
+}
+
+fn socket(local: SocketAddr, port: u16) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(at_port(local, port))?;
     socket.set_nonblocking(true)?;
     let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
     UdpSocket::from_std(socket)

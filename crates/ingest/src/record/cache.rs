@@ -59,6 +59,11 @@ impl Cache {
         self.latest.as_ref().map(|latest| latest.frame.captured_at())
     }
 
+    /// For whoever shows none: nothing counts as seen.
+    pub(crate) fn peek(&self) -> Option<&Frame> {
+        self.latest.as_ref().map(|latest| &*latest.frame)
+    }
+
     /// The one place that decides which frame a look gets. The frame counts as seen.
     pub(crate) fn look(&mut self) -> Option<Arc<Frame>> {
         let latest = self.latest.as_mut()?;

@@ -8,6 +8,7 @@ use super::choice::{Choice, Stream};
 use super::faults::Faults;
 use super::looks::Looks;
 use crate::align::clock::Basis;
+use crate::camera::Transport;
 use crate::frame::Frame;
 use crate::pace::SessionFrames;
 use crate::queue::Codec;
@@ -44,6 +45,8 @@ pub(super) struct Inner {
 #[derive(Default)]
 pub(super) struct StreamState {
     pub(super) codec: Option<Codec>,
+    /// Of the last session that played.
+    pub(super) transport: Option<Transport>,
     pub(super) resolution: Option<(u32, u32)>,
     pub(super) hardware: Option<&'static str>,
     /// What its pictures' times are taken from.

@@ -12,6 +12,7 @@ use super::choice::Stream;
 use super::state::{Inner, Published, SessionState};
 use super::{Blame, CameraRecord, Demand, Dropped};
 use crate::align::clock::Basis;
+use crate::camera::Transport;
 use crate::frame::Frame;
 use crate::gate::Impairment;
 use crate::pace::SessionFrames;
@@ -102,6 +103,10 @@ impl Record {
 
     pub(crate) fn found_video(&self, codec: Codec) {
         self.lock().of(self.stream).codec = Some(codec);
+    }
+
+    pub(crate) fn plays_over(&self, transport: Transport) {
+        self.lock().of(self.stream).transport = Some(transport);
     }
 
     pub(crate) fn clock_is(&self, clock: Basis) {

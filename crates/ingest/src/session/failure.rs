@@ -2,8 +2,9 @@
 //! hold a secret; the texts are made of our own words, host names, addresses and numbers.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::camera::Transport;
 use crate::decode::MAX_PIXELS;
 use crate::gate::{Broken, MAX_BODY, TooLarge};
 
@@ -38,6 +39,8 @@ pub(crate) enum Failure {
     NotRtsp,
     #[error("wrong user name or password (401)")]
     WrongLogin,
+    #[error("wrong user name or password (401), as another camera of this host was told")]
+    LoginPaused { until: Instant },
     #[error("user name and password needed (401)")]
     LoginNeeded,
     #[error("the camera asks for a login in a way that is not supported (401)")]
@@ -52,6 +55,8 @@ pub(crate) enum Failure {
     NoSuchStream,
     #[error("the camera refused {step} ({status})")]
     Status { step: Step, status: u16 },
+    #[error("the camera set up another transport than it was asked for, asking for {} next", .next.as_str())]
+    AnotherTransport { next: Transport },
     #[error("unreadable answer to {step}")]
     BadAnswer { step: Step },
     #[error("the camera leads to another address more than {times} times")]
@@ -118,6 +123,11 @@ impl Failure {
                 | Self::LoginWithheld { .. }
                 | Self::Denied
         )
+    }
+
+    /// The camera was sent the login, and what it said of it goes for every camera with the same one.
+    pub(crate) fn is_wrong_login(&self) -> bool {
+        matches!(self, Self::WrongLogin | Self::LoginEndless)
     }
 
     /// The next session will be another one, so nothing is gained by waiting for it.

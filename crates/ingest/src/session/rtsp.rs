@@ -18,10 +18,11 @@ use tokio::time::{sleep_until, timeout};
 use super::Source;
 use super::failure::{Failure, Step};
 use super::watchdog::Watchdog;
+use super::way::Way;
 use crate::align::clock::{SenderReport, SourceClock};
-use crate::camera::{CameraConfig, Transport};
+use crate::camera::CameraConfig;
 use crate::decode::MAX_PIXELS;
-use crate::gate::Gate;
+use crate::gate::{Gate, Member, Paused};
 use crate::queue::{AccessUnit, Codec, Feeder};
 use crate::record::Record;
 use crate::tile::Moment;
@@ -44,8 +45,9 @@ pub(crate) struct RtspSource {
     record: Arc<Record>,
     feeder: Feeder,
     watchdog: Watchdog,
-    /// How packets are asked for: as configured, until too many are lost over UDP.
-    transport: Transport,
+    way: Way,
+    /// Shared with the cameras that have the same login at the same host.
+    account: Option<Arc<Member>>,
     /// What is left of the last session: its TEARDOWN. There is never another connection beside it.
     relay: Option<JoinHandle<()>>,
 }
@@ -62,17 +64,14 @@ impl Source for RtspSource {
     /// Connects and delivers access units. Dropping the future sends TEARDOWN.
     async fn run_once(&mut self, session: u64) -> Failure {
         self.end_relay(STALE_TEARDOWN_TIMEOUT).await;
+        if let Some(Paused { until }) = self.account.as_ref().and_then(|account| account.pause(now())) {
+            return Failure::LoginPaused { until };
+        }
         let failure = match self.open().await {
-            Ok((gate, demuxed, video)) => match self.deliver(&gate, demuxed, video, session).await {
-                // Or it was our own end that broke.
-                Failure::Broken if self.end_relay(STALE_TEARDOWN_TIMEOUT).await => Failure::Internal,
-                failure => failure,
-            },
+            Ok((gate, demuxed, video)) => self.deliver(&gate, demuxed, video, session).await,
             Err(failure) => failure,
         };
-        if failure.is_changeover() {
-            self.transport = Transport::Tcp;
-        }
+        self.way.failed(now(), &failure);
         self.watchdog.session_ended(self.record.session_frames().as_ref(), &failure);
         failure
     }
@@ -81,8 +80,9 @@ impl Source for RtspSource {
 impl RtspSource {
     pub(crate) fn new(config: CameraConfig, record: Arc<Record>, feeder: Feeder) -> Self {
         let watchdog = Watchdog::new(config.silence, config.first_frame_budget);
-        let transport = config.transport;
-        Self { config, record, feeder, watchdog, transport, relay: None }
+        let way = Way::new(config.transport);
+        let account = Member::of(&config.source);
+        Self { config, record, feeder, watchdog, way, account, relay: None }
     }
 
     /// Waits, but not long, until the camera has confirmed the end of the last session.
@@ -90,39 +90,38 @@ impl RtspSource {
         self.end_relay(TEARDOWN_TIMEOUT).await;
     }
 
-    /// Returns whether it panicked, which is counted.
-    async fn end_relay(&mut self, limit: Duration) -> bool {
-        let Some(relay) = &mut self.relay else { return false };
-        let ended = timeout(limit, &mut *relay).await;
-        let has_panicked = matches!(&ended, Ok(Err(error)) if error.is_panic());
-        if has_panicked {
-            self.record.count_panic();
-            tracing::error!(camera = %self.config.name, "panic in the connection to the camera");
-        } else if ended.is_err() {
+    async fn end_relay(&mut self, limit: Duration) {
+        let Some(relay) = &mut self.relay else { return };
+        if timeout(limit, &mut *relay).await.is_err() {
             relay.abort();
+            // Its connection must be closed before the next one is opened: cameras have few places.
+            let _aborted = relay.await;
         }
         self.relay = None;
-        has_panicked
     }
 
     /// Everything up to PLAY.
     async fn open(&mut self) -> Result<(Gate, Demuxed, Video), Failure> {
-        let mut gate = Gate::open(&self.config, self.transport, self.record.clone()).await?;
+        let asked = self.way.asked(now());
+        let mut gate = Gate::open(&self.config, asked, self.account.clone(), self.record.clone()).await?;
         self.relay = gate.take_relay();
         let opened = timeout(OPENING_TIMEOUT, self.play(&gate)).await;
         let source = &self.config.source;
         let address = || format!("{}:{}", source.host(), source.port());
         let (demuxed, video) =
             opened.map_err(|_| Failure::NoAnswer { address: address(), after: OPENING_TIMEOUT })??;
+        if let Some(used) = gate.transport() {
+            self.way.plays(now(), asked, used);
+            self.record.plays_over(used);
+        }
         Ok((gate, demuxed, video))
     }
 
     /// DESCRIBE, SETUP and PLAY.
     async fn play(&self, gate: &Gate) -> Result<(Demuxed, Video), Failure> {
         let failed = |step, error: retina::Error| {
-            // One line: the rest are addresses and dumps of what the camera sent.
-            let detail = error.to_string();
-            let detail = self.config.source.scrub(detail.lines().next().unwrap_or_default());
+            // One line of it: the rest are addresses and dumps of what the camera sent.
+            let detail = gate.cleaned(&self.config.source.scrub(&error.to_string()));
             tracing::debug!(camera = %self.config.name, %step, "{detail}");
             gate.failure().unwrap_or(Failure::BadAnswer { step })
         };
@@ -162,7 +161,8 @@ impl RtspSource {
                     let (deadline, failure) =
                         self.watchdog.deadline(playing_since, last_received, frames.as_ref());
                     if deadline <= now() {
-                        return failure;
+                        // The gate judges silence over UDP by the packets, in the same time.
+                        return gate.failure().unwrap_or(failure);
                     }
                     silence.as_mut().reset(deadline.min(now() + self.watchdog.silence()).into());
                     continue;
@@ -260,6 +260,7 @@ fn access_unit(
 ) -> Result<AccessUnit, Failure> {
     let key = frame.is_random_access_point();
     let new_parameters = frame.has_new_parameters();
+    let rtp_time = frame.timestamp().timestamp() as u32;
     let mut data = frame.into_data();
     if key || new_parameters || *wants_parameters {
         let parameters = demuxed.streams().get(video.stream).and_then(|stream| stream.parameters());
@@ -274,7 +275,7 @@ fn access_unit(
             *wants_parameters = false;
         }
     }
-    Ok(AccessUnit { session, codec: video.codec, data, key, captured })
+    Ok(AccessUnit { session, codec: video.codec, data, key, rtp_time, captured })
 }
 
 /// Puts what `retina` has no room for before a key frame: more parameter sets than one of each kind.
@@ -305,3 +306,6 @@ fn handle_reports(packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

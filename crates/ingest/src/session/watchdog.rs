@@ -10,7 +10,7 @@ use super::failure::Failure;
 use crate::pace::SessionFrames;
 
 /// The first access unit may always take this long: cameras start an encoder for a new client.
-const FIRST_ACCESS_UNIT: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_ACCESS_UNIT: Duration = Duration::from_secs(10);
 
 /// One picture may be missing before a slow camera counts as silent.
 const INTERVALS: u32 = 2;

@@ -267,8 +267,10 @@ impl Trial {
             check_ladder(&label, &camera.journal.events(), setting.ladder);
             assert!(
                 camera.journal.most_connections() <= setting.max_connections,
-                "{label}: {} connections at once",
-                camera.journal.most_connections()
+                "{label}: {} connections at once: {:?} {:?}",
+                camera.journal.most_connections(),
+                camera.journal.events(),
+                seen.faulty.last()
             );
             let grown = seen.most_memory.saturating_sub(seen.first_memory) >> 20;
             assert!(grown <= setting.max_growth_mib, "{label}: the process grew by {grown} MiB");

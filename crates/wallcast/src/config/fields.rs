@@ -84,6 +84,12 @@ impl<'n> Field<'n> {
         matches!(self.value(), Value::Map(entries) if entries.is_empty())
     }
 
+    /// The keys and values of a mapping.
+    pub(super) fn entries(&self) -> Option<impl Iterator<Item = (&'n str, Field<'n>)>> {
+        let Value::Map(entries) = self.value() else { return None };
+        Some(Fields { path: self.path.clone(), entries }.all())
+    }
+
     /// The text is exactly `word`.
     pub(super) fn says(&self, word: &str) -> bool {
         matches!(self.value(), Value::Scalar(text) if text == word)
@@ -103,6 +109,15 @@ impl<'n> Fields<'n> {
     /// No keys: every one has its default.
     pub(super) fn none(field: &Field<'n>) -> Self {
         Fields { path: field.path.clone(), entries: &[] }
+    }
+
+    /// Every key and its value.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'n str, Field<'n>)> + use<'n> {
+        let path = self.path.clone();
+        self.entries.iter().map(move |entry| {
+            let field = Field { path: join(&path, &entry.key), at: entry.value.at, node: Some(&entry.value) };
+            (entry.key.as_str(), field)
+        })
     }
 
     /// The value of `key`; of a key that stands twice, the first.
@@ -215,7 +230,10 @@ impl<'e> Findings<'e> {
     fn refuse_second(&mut self, field: &Field<'_>, earlier: &[Entry], entry: &Entry) -> bool {
         let Some(first) = earlier.iter().find(|earlier| earlier.key == entry.key) else { return false };
         let key = shown(&entry.key);
-        let found = format!("{key} a second time (first on line {})", first.at.line);
+        let found = match first.at.line {
+            0 => format!("{key} a second time"),
+            line => format!("{key} a second time (first on line {line})"),
+        };
         self.problem_at(entry.at, join(&field.path, &key), found, "each key once");
         true
     }

@@ -1,24 +1,25 @@
-//! `fit`, `crop`, `rotate`, `mirror` and `mask`: how a tile shows its camera's picture.
+//! `fit`, `crop`, `rotate`, `mirror`, `mask`, `overlay` and `label`: how a tile shows its camera's picture.
 
-use wallcast_compositor::{Area, AreaError, Fit, Presentation, Rotation};
+use wallcast_compositor::{Area, AreaError, Fit, LabelText, Overlay, Presentation, Rotation};
 
 use super::cameras::Cameras;
 use super::fields::{Field, Fields, Findings};
+use super::problem::one_of;
 use super::scalars;
 use super::walls::or_default;
 
-pub(super) const KEYS: [&str; 5] = ["fit", "crop", "rotate", "mirror", "mask"];
+pub(super) const KEYS: [&str; 7] = ["fit", "crop", "rotate", "mirror", "mask", "overlay", "label"];
 
-/// The five keys of a tile; `plain` is what those have that are not there.
+/// The seven keys of a tile; `plain` is what those have that are not there. `shown` are the tile's cameras.
 pub(super) fn read(
     fields: &Fields<'_>,
     plain: &Presentation,
-    camera: Option<&str>,
+    shown: &[String],
     cameras: &Cameras,
     findings: &mut Findings<'_>,
 ) -> Option<Presentation> {
     let has_substream =
-        cameras.good.iter().any(|entry| Some(entry.name.as_str()) == camera && entry.substream.is_some());
+        cameras.good.iter().any(|entry| shown.contains(&entry.name) && entry.substream.is_some());
     let fit = or_default(fields.get("fit"), plain.fit, |field| fit(field, findings));
     let crop = fields.get("crop").map_or(Some(None), |field| area(&field, has_substream, findings).map(Some));
     let rotation = or_default(fields.get("rotate"), plain.rotation, |field| {
@@ -30,12 +31,66 @@ pub(super) fn read(
         findings.parsed(field, "true or false", scalars::yes_or_no)
     });
     let masks = fields.get("mask").map_or(Some(Vec::new()), |field| masks(&field, has_substream, findings));
-    Some(Presentation { fit: fit?, crop: crop?, rotation: rotation?, mirrored: mirrored?, masks: masks? })
+    let overlay = or_default(fields.get("overlay"), plain.overlay.clone(), |field| {
+        overlay(field, &plain.overlay, findings)
+    });
+    let text = fields.get("label").map_or(Some(None), |field| {
+        if shown.len() > 1 {
+            findings.problem(&field, "a `label` next to `tour`", "none: each camera has its own name");
+            return None;
+        }
+        label(&field, findings).map(Some)
+    });
+    let text = text?.zip(shown.first().cloned()).map(|(text, camera)| LabelText { camera, text });
+    Some(Presentation {
+        fit: fit?,
+        crop: crop?,
+        rotation: rotation?,
+        mirrored: mirrored?,
+        masks: masks?,
+        overlay: Overlay { text, ..overlay? },
+    })
 }
 
 pub(super) fn fit(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Fit> {
     findings.parsed(field, "contain, cover or stretch", |text| {
         [Fit::Contain, Fit::Cover, Fit::Stretch].into_iter().find(|fit| fit.as_str() == text)
+    })
+}
+
+/// `none`, a list of exactly what is written, or a mapping of what is otherwise than `plain` has it.
+pub(super) fn overlay(field: &Field<'_>, plain: &Overlay, findings: &mut Findings<'_>) -> Option<Overlay> {
+    let items = one_of(&Overlay::ITEMS);
+    if field.is_list() {
+        let mut overlay = Overlay::NONE;
+        let read: Vec<Option<()>> = findings
+            .list(field, &items)?
+            .iter()
+            .map(|item| findings.parsed(item, &items, |text| overlay.item_mut(text).map(|item| *item = true)))
+            .collect();
+        return read.into_iter().collect::<Option<()>>().map(|()| overlay);
+    }
+    if field.is_mapping() {
+        let (mut overlay, fields) = (plain.clone(), findings.mapping(field, &Overlay::ITEMS)?);
+        let read = Overlay::ITEMS.map(|name| {
+            let Some(field) = fields.get(name) else { return Some(()) };
+            let is_on = findings.parsed(&field, "true or false", scalars::yes_or_no)?;
+            overlay.item_mut(name).map(|item| *item = is_on)
+        });
+        return read.into_iter().collect::<Option<()>>().map(|()| overlay);
+    }
+    let expected = format!("none, a list of {items}, or a mapping such as {{ clock: true }}");
+    findings.parsed(field, &expected, |text| (text == "none").then_some(Overlay::NONE))
+}
+
+/// A text, but not what was probably meant to turn the label off.
+fn label(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    const EXPECTED: &str =
+        "a text of 1 to 64 characters for the label (`overlay: { label: false }` turns it off)";
+    findings.parsed(field, EXPECTED, |text| {
+        let is_switch = scalars::yes_or_no(text).is_some() || text == "none";
+        let is_text = (1..=64).contains(&text.chars().count()) && !text.trim().is_empty();
+        (is_text && !is_switch).then(|| text.to_owned())
     })
 }
 

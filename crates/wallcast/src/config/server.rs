@@ -1,13 +1,13 @@
-//! `listen`, `webrtc`, `rtsp`, `auth` and `hosts`: where Wallcast is reached, and by whom.
+//! `listen`, `webrtc`, `rtsp`, `auth` and `hosts`: where Wallcast is reached, and by whom; and `state`, what it remembers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::fields::{Field, Fields, Findings};
 use super::problem::{nearest, one_of};
-use super::{Overrides, scalars};
+use super::{Overrides, StateSetting, scalars};
 use crate::auth::{Auth, Role, Roles, Token};
 
-pub(super) const KEYS: [&str; 5] = ["listen", "webrtc", "rtsp", "auth", "hosts"];
+pub(super) const KEYS: [&str; 6] = ["listen", "webrtc", "rtsp", "auth", "hosts", "state"];
 
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const WEBRTC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8082);
@@ -20,6 +20,7 @@ pub(super) struct Server {
     pub(super) rtsp: Option<SocketAddr>,
     pub(super) auth: Auth,
     pub(super) hosts: Vec<String>,
+    pub(super) state: StateSetting,
 }
 
 /// Reads them from the top of a file (nothing there: the defaults), flags before keys.
@@ -44,6 +45,7 @@ pub(super) fn read(
         None => Some(Auth::Loopback),
     };
     let hosts = get("hosts").map_or(Some(Vec::new()), |field| self::hosts(&field, findings));
+    let state = get("state").map_or(Some(StateSetting::Default), |field| self::state(&field, findings));
 
     let (listen, webrtc) =
         (listen.or_flag(flags.listen, "--listen"), webrtc.or_flag(flags.webrtc_listen, "--webrtc-listen"));
@@ -64,6 +66,7 @@ pub(super) fn read(
         rtsp: rtsp.value?,
         auth: auth?,
         hosts: hosts?,
+        state: state?,
     })
 }
 
@@ -255,6 +258,16 @@ fn roles(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Roles> {
         }
     }
     (known.len() == items.len()).then(|| known.into_iter().collect())
+}
+
+fn state(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<StateSetting> {
+    findings.parsed(field, "the name of a file, such as /var/lib/wallcast/state.json, or none", |text| {
+        match text {
+            "none" => Some(StateSetting::None),
+            _ if text.is_empty() || text.contains('\0') || text.ends_with('/') => None,
+            path => Some(StateSetting::At(path.into())),
+        }
+    })
 }
 
 fn hosts(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Vec<String>> {

@@ -1,8 +1,11 @@
 //! `layout`, `tiles` and what goes with them: which camera is where on a wall. How it is shown there is read in
 //! [`super::presentation`]; the rules of layouts are the compositor's.
 
+use std::time::Duration;
+
 use wallcast_compositor::{
-    CanvasSize, Color, Layout, LayoutProblem, Presentation, Preset, PresetError, Spacing, TileRect,
+    CanvasSize, Color, Layout, LayoutProblem, MAX_TILES, Overlay, Presentation, Preset, PresetError, Spacing,
+    TileRect,
 };
 
 use super::cameras::Cameras;
@@ -10,21 +13,29 @@ use super::fields::{Field, Fields, Findings};
 use super::problem::{nearest, one_of};
 use super::walls::or_default;
 use super::{presentation, scalars};
+use crate::arrangement::{Arrangement, Tile};
 
-/// A camera's name, and how it is shown.
-type Tile = (String, Presentation);
+/// What says which camera a tile shows, in its mapping.
+const SHOWN_KEYS: [&str; 3] = ["camera", "tour", "every"];
 
-/// The layout of the wall `wall`, and the camera of each place. With a broken `size` everything that does not depend on
-/// it is still judged.
+/// How the wall `wall` is arranged; what that was read from is for the caller to add. With a broken `size` everything
+/// that does not depend on it is still judged.
 pub(super) fn read(
     wall: &Field<'_>,
     fields: &Fields<'_>,
     size: Option<CanvasSize>,
     cameras: &Cameras,
     findings: &mut Findings<'_>,
-) -> Option<(Layout, Vec<String>)> {
+) -> Option<Arrangement> {
     let fit = fields.get("fit").map_or(Some(None), |field| presentation::fit(&field, findings).map(Some));
-    let plain = Presentation { fit: fit.flatten().unwrap_or_default(), ..Presentation::default() };
+    let overlay = or_default(fields.get("overlay"), Overlay::default(), |field| {
+        presentation::overlay(field, &Overlay::default(), findings)
+    });
+    let plain = Presentation {
+        fit: fit.flatten().unwrap_or_default(),
+        overlay: overlay.clone().unwrap_or_default(),
+        ..Presentation::default()
+    };
     let background = or_default(fields.get("background"), Color::BLACK, |field| color(field, findings));
     let arranged = match fields.get("layout") {
         Some(layout) if layout.is_list() => {
@@ -38,6 +49,7 @@ pub(super) fn read(
                 }
             }
             rectangles(&layout, &plain, size, cameras, findings)
+                .map(|(layout, tiles)| (layout, Spacing::default(), tiles))
         }
         layout => {
             let (gap, border) = (fields.get("gap"), fields.get("border"));
@@ -48,7 +60,11 @@ pub(super) fn read(
                 // Nobody knows how many there are.
                 None if cameras.names.is_empty() => None,
                 None => {
-                    let all = cameras.names.iter().map(|(name, _)| (name.clone(), plain.clone())).collect();
+                    let all = cameras
+                        .names
+                        .iter()
+                        .map(|(name, _)| Tile::new(name.clone(), plain.clone()))
+                        .collect();
                     Some((wall.clone(), all))
                 }
             };
@@ -57,14 +73,16 @@ pub(super) fn read(
                 let canvas = size.unwrap_or(CanvasSize::FULL_HD);
                 let places = Places { tiles: &place, spacing: size.map(|_| &tight) };
                 let layout = arrange(preset, canvas, tiles.len(), spacing, &places, findings)?;
-                let (names, presentations): (Vec<String>, Vec<Presentation>) = tiles.into_iter().unzip();
-                Some((layout.with_presentations(presentations), names))
+                let presentations: Vec<Presentation> =
+                    tiles.iter().map(|tile: &Tile| tile.presentation.clone()).collect();
+                Some((layout.with_presentations(presentations), spacing, tiles))
             })
         }
     };
-    let (layout, tiles) = arranged?;
+    let (layout, spacing, tiles) = arranged?;
     fit?;
-    Some((layout.with_background(background?), tiles))
+    overlay?;
+    Some(Arrangement::new(layout.with_background(background?), spacing, tiles, plain))
 }
 
 /// Where a layout is judged that cannot be.
@@ -149,29 +167,73 @@ fn tile(
     findings: &mut Findings<'_>,
 ) -> Option<Tile> {
     if !field.is_mapping() {
-        return Some((camera_name(field, cameras, findings)?, plain.clone()));
+        return Some(Tile::new(camera_name(field, cameras, findings)?, plain.clone()));
     }
-    let known: Vec<&str> = ["camera"].into_iter().chain(presentation::KEYS).collect();
+    let known: Vec<&str> = SHOWN_KEYS.into_iter().chain(presentation::KEYS).collect();
     let fields = findings.mapping(field, &known)?;
-    let camera = camera(field, &fields, cameras, findings);
-    let presentation = presentation::read(&fields, plain, camera.as_deref(), cameras, findings);
-    Some((camera?, presentation?))
+    shown(field, &fields, plain, cameras, findings)
 }
 
-/// The key `camera` of a tile's mapping.
-fn camera(
+/// `camera`, or `tour` and `every`, of a tile's mapping, and how it is shown.
+fn shown(
     tile: &Field<'_>,
     fields: &Fields<'_>,
+    plain: &Presentation,
     cameras: &Cameras,
     findings: &mut Findings<'_>,
-) -> Option<String> {
-    match fields.get("camera") {
-        Some(field) => camera_name(&field, cameras, findings),
-        None => {
-            findings.problem(tile, "no `camera`", "the name of a camera");
+) -> Option<Tile> {
+    let every = or_default(fields.get("every"), Tile::EVERY, |field| every(field, findings));
+    let shown = match (fields.get("camera"), fields.get("tour")) {
+        (Some(_), Some(tour)) => {
+            findings.problem(&tour, "`tour` next to `camera`", "one of the two");
             None
         }
+        (None, Some(tour)) => self::tour(&tour, cameras, findings),
+        (camera, None) => {
+            if let Some(every) = fields.get("every") {
+                findings.problem(&every, "`every` without `tour`", "`tour` with the cameras that take turns");
+            }
+            match camera {
+                Some(camera) => camera_name(&camera, cameras, findings).map(|camera| vec![camera]),
+                None => {
+                    findings.problem(tile, "no `camera`", "the name of a camera");
+                    None
+                }
+            }
+        }
+    };
+    let names = shown.as_deref().unwrap_or_default();
+    let presentation = presentation::read(fields, plain, names, cameras, findings);
+    Some(Tile { cameras: shown?, every: every?, presentation: presentation? })
+}
+
+/// Cameras that take turns.
+fn tour(field: &Field<'_>, cameras: &Cameras, findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    let items = findings.list(field, "camera names")?;
+    if items.is_empty() || items.len() > MAX_TILES {
+        findings.problem(
+            field,
+            format!("{} cameras", items.len()),
+            format!("1 to {MAX_TILES} that take turns"),
+        );
+        return None;
     }
+    let names: Vec<Option<String>> = items.iter().map(|item| camera_name(item, cameras, findings)).collect();
+    for (i, name) in names.iter().enumerate() {
+        if let Some(name) = name.as_ref().filter(|_| names[..i].contains(name)) {
+            findings.problem(&items[i], format!("{name} a second time"), "each camera once in a tour");
+            return None;
+        }
+    }
+    names.into_iter().collect()
+}
+
+fn every(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
+    // Shorter, nobody sees what is shown; longer is an arrangement of its own.
+    let sensible = Duration::from_secs(2)..=Duration::from_secs(3600);
+    findings.parsed(field, "a time from 2s to 60m, such as 10s, 2500ms or 2m", |text| {
+        scalars::duration(text).filter(|time| sensible.contains(time))
+    })
 }
 
 fn camera_name(field: &Field<'_>, cameras: &Cameras, findings: &mut Findings<'_>) -> Option<String> {
@@ -196,15 +258,15 @@ fn rectangles(
     size: Option<CanvasSize>,
     cameras: &Cameras,
     findings: &mut Findings<'_>,
-) -> Option<(Layout, Vec<String>)> {
+) -> Option<(Layout, Vec<Tile>)> {
     let items = findings.list(field, "rectangles")?;
-    let read: Vec<Option<(String, TileRect)>> =
+    let read: Vec<Option<(Tile, TileRect)>> =
         items.iter().map(|item| rectangle(item, plain, cameras, findings)).collect();
     let whole = read.iter().all(Option::is_some);
     // Rectangles that could be read are checked beside ones that could not: `place` finds their field again.
-    let (place, good): (Vec<usize>, Vec<(String, TileRect)>) =
+    let (place, good): (Vec<usize>, Vec<(Tile, TileRect)>) =
         read.into_iter().enumerate().filter_map(|(i, tile)| Some((i, tile?))).unzip();
-    let (tiles, rects): (Vec<String>, Vec<TileRect>) = good.into_iter().unzip();
+    let (tiles, rects): (Vec<Tile>, Vec<TileRect>) = good.into_iter().unzip();
     if rects.is_empty() && !whole {
         return None;
     }
@@ -235,10 +297,9 @@ fn rectangle(
     plain: &Presentation,
     cameras: &Cameras,
     findings: &mut Findings<'_>,
-) -> Option<(String, TileRect)> {
-    let known = ["camera", "x", "y", "width", "height", "z"].into_iter().chain(presentation::KEYS);
+) -> Option<(Tile, TileRect)> {
+    let known = SHOWN_KEYS.into_iter().chain(["x", "y", "width", "height", "z"]).chain(presentation::KEYS);
     let fields = findings.mapping(field, &known.collect::<Vec<&str>>())?;
-    let camera = camera(field, &fields, cameras, findings);
     let mut pixels = |key: &str| match fields.get(key) {
         Some(field) => findings.parsed(&field, "a whole number of pixels, 0 or more", scalars::number::<u32>),
         None => {
@@ -254,7 +315,7 @@ fn rectangle(
     let z = or_default(fields.get("z"), 0, |field| {
         findings.parsed(field, "a whole number; the larger one is painted over the smaller", scalars::whole)
     });
-    let presentation = presentation::read(&fields, plain, camera.as_deref(), cameras, findings);
-    let presentation = presentation?;
-    Some((camera?, TileRect { x: x?, y: y?, width: width?, height: height?, z: z?, presentation }))
+    let tile = shown(field, &fields, plain, cameras, findings)?;
+    let presentation = tile.presentation.clone();
+    Some((tile, TileRect { x: x?, y: y?, width: width?, height: height?, z: z?, presentation }))
 }

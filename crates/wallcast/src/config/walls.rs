@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset, Spacing};
+use serde_json::{Map, Value};
+use wallcast_compositor::encoder::EncoderChoice;
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Presentation, Preset, Spacing};
 
 use super::cameras::Cameras;
 use super::fields::{Field, Fields, Findings};
-use super::problem::shown;
+use super::problem::{nearest, one_of, shown};
 use super::tiles::{self, Places};
-use super::{Encoder, WallEntry, scalars};
+use super::{WallEntry, scalars, written};
+use crate::arrangement::{Arrangement, Tile};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "size",
     "fps",
     "bitrate",
@@ -20,10 +23,14 @@ const KEYS: [&str; 12] = [
     "layout",
     "tiles",
     "fit",
+    "overlay",
     "background",
     "gap",
     "border",
 ];
+/// The keys above that do not say how a wall is arranged. The others are the API's, too: whoever adds one to [`KEYS`]
+/// has it there as well.
+const OF_THE_PICTURE: [&str; 6] = ["size", "fps", "bitrate", "encoder", "black_after", "align"];
 const EXAMPLE: &str = "wall: { layout: grid }";
 /// The wall that exists when the configuration names none.
 const DEFAULT_NAME: &str = "wall";
@@ -74,20 +81,30 @@ pub(super) fn default(
         );
     }
     let size = CanvasSize::FULL_HD;
-    let tiles: Vec<String> = cameras.names.iter().map(|(name, _)| name.clone()).collect();
+    let plain = Presentation { fit, ..Presentation::default() };
+    let tiles: Vec<Tile> =
+        cameras.names.iter().map(|(name, _)| Tile::new(name.clone(), plain.clone())).collect();
     let (spacing, places) = (Spacing::default(), Places { tiles: field, spacing: Some(field) });
     let layout = tiles::arrange(preset, size, tiles.len(), spacing, &places, findings)?.with_fit(fit);
+    let mut written = Map::from_iter([("layout".to_owned(), Value::from(preset.to_string()))]);
+    if fit != Fit::default() {
+        written.insert("fit".to_owned(), Value::from(fit.as_str()));
+    }
     Some(WallEntry {
         name: DEFAULT_NAME.to_owned(),
         size,
         fps: FrameRate::DEFAULT,
         bitrate: Bitrate::DEFAULT,
-        encoder: Encoder::OpenH264,
+        encoder: EncoderChoice::default(),
         black_after: BLACK_AFTER,
         align: None,
-        layout,
-        tiles,
+        arrangement: Arrangement::new(layout, spacing, tiles, plain).with_written(written),
     })
+}
+
+/// The keys that say how a wall is arranged.
+pub(super) fn arrangement_keys() -> Vec<&'static str> {
+    KEYS.into_iter().filter(|key| !OF_THE_PICTURE.contains(key)).collect()
 }
 
 fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Findings<'_>) -> Option<WallEntry> {
@@ -101,16 +118,13 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
     let size = or_default(fields.get("size"), CanvasSize::FULL_HD, |field| self::size(field, findings));
     let fps = or_default(fields.get("fps"), FrameRate::DEFAULT, |field| fps(field, findings));
     let bitrate = or_default(fields.get("bitrate"), Bitrate::DEFAULT, |field| bitrate(field, findings));
-    let encoder = or_default(fields.get("encoder"), Encoder::OpenH264, |field| {
-        findings.parsed(field, "openh264 (others come later)", |text| {
-            (text == "openh264").then_some(Encoder::OpenH264)
-        })
-    });
+    let encoder =
+        or_default(fields.get("encoder"), EncoderChoice::default(), |field| encoder(field, findings));
     let black_after =
         or_default(fields.get("black_after"), BLACK_AFTER, |field| black_after(field, findings));
     let align = fields.get("align").map_or(Some(None), |field| align(&field, findings).map(Some));
-    let arranged = tiles::read(field, &fields, size, cameras, findings);
-    let (layout, tiles) = arranged?;
+    let arrangement = tiles::read(field, &fields, size, cameras, findings);
+    let written = arrangement.is_some().then(|| written::arrangement(&fields, &OF_THE_PICTURE, findings));
     Some(WallEntry {
         name: name.to_owned(),
         size: size?,
@@ -119,8 +133,7 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
         encoder: encoder?,
         black_after: black_after?,
         align: align?,
-        layout,
-        tiles,
+        arrangement: arrangement?.with_written(written?),
     })
 }
 
@@ -162,6 +175,24 @@ fn bitrate(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Bitrate> {
         return None;
     };
     Bitrate::new(bps).map_err(|error| findings.refused_text(field, &text, &error)).ok()
+}
+
+/// Whether the machine has it is not asked here: a file is checked on machines that do not run it, too.
+fn encoder(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<EncoderChoice> {
+    let names = EncoderChoice::ALL.map(EncoderChoice::as_str);
+    let text = findings.text(field, &one_of(&names))?;
+    let choice = text.value.parse().ok();
+    if choice.is_none() {
+        // FFmpeg's prefix and its `lib` are what people leave out, and x264 is nearer to no name than to another.
+        let near = ["", "h264_", "lib"].map(|prefix| format!("{prefix}{}", text.value.to_lowercase()));
+        let near = names.into_iter().find(|name| near.iter().any(|near| near == name));
+        let expected = match near.or_else(|| nearest(&text.value, &names)) {
+            Some(near) => format!("{}; did you mean {near}?", one_of(&names)),
+            None => one_of(&names),
+        };
+        findings.problem(field, text.shown, expected);
+    }
+    choice
 }
 
 fn black_after(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Duration> {

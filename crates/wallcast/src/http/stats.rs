@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::http::Shared;
 use crate::pipeline::{Running, WallOutput};
 use crate::process::ProcessStats;
+use crate::stage::ShownTile;
 
 /// The whole answer.
 #[derive(Serialize)]
@@ -50,6 +51,7 @@ struct CameraStats {
     since: String,
     url: String,
     codec: Option<&'static str>,
+    transport: Option<&'static str>,
     resolution: Option<String>,
     clock: Option<&'static str>,
     hwaccel: Option<&'static str>,
@@ -102,7 +104,9 @@ struct WallStats {
     ticks: u64,
     ticks_missed: u64,
     frames_encoded: u64,
+    canvases_unchanged: u64,
     encode_errors: u64,
+    encoder_stalls: u64,
     panics: u64,
     keyframes: u64,
     keyframe_requests: u64,
@@ -190,6 +194,7 @@ fn camera_stats(camera: &wallcast_ingest::CameraView, now: Instant) -> CameraSta
         since: rfc3339(stats.since),
         url: stats.url,
         codec: stats.codec,
+        transport: stats.transport,
         resolution: stats.resolution.map(size),
         clock: stats.clock,
         hwaccel: stats.hwaccel,
@@ -237,15 +242,17 @@ fn size((width, height): (u32, u32)) -> String {
 fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
     let stats = wall.view.stats(now);
     let alignment = wall.alignment.as_ref().map(|alignment| alignment.stats(now));
-    let layout = wall.view.layout();
-    let tiles = layout
+    let shown = wall.stage.shown();
+    let tiles = shown
+        .scene
+        .layout
         .placements()
         .iter()
-        .zip(&wall.tiles)
-        .enumerate()
-        .map(|(place, (placement, camera))| {
+        .zip(&shown.tiles)
+        .map(|(placement, ShownTile { camera, place })| {
             let tile = camera.status(now, wall.black_after);
-            let in_step = alignment.as_ref().and_then(|alignment| alignment.tiles.get(place));
+            let in_step =
+                alignment.as_ref().zip(*place).and_then(|(alignment, place)| alignment.tiles.get(place));
             Tile {
                 camera: camera.name().to_owned(),
                 x: placement.x(),
@@ -270,7 +277,9 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
         ticks: stats.ticks,
         ticks_missed: stats.ticks_missed,
         frames_encoded: stats.frames_encoded,
+        canvases_unchanged: stats.canvases_unchanged,
         encode_errors: stats.encode_errors,
+        encoder_stalls: stats.encoder_stalls,
         panics: stats.panics,
         keyframes: stats.keyframes,
         keyframe_requests: stats.keyframe_requests,

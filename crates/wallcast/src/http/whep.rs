@@ -1,25 +1,21 @@
 //! WHEP (draft-ietf-wish-whep; the HTTP rules are RFC 9725's): an offer in, an answer out, a session to delete.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
 use wallcast_webrtc::{OfferError, SessionId};
 
 use crate::client::network;
-use crate::http::Shared;
 use crate::http::problem::Problem;
+use crate::http::{Shared, body};
 
 /// Seconds after which a client that found the house full should ask again.
 const RETRY_AFTER_SECONDS: u64 = 10;
 /// An offer is a few KiB; a browser's largest is below 20.
 const MAX_OFFER_BYTES: usize = 64 * 1024;
-const MAX_FORGOTTEN_BYTES: usize = 1024 * 1024;
-const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// `POST /whep/{name}`: 201 with the answer and the session's address.
 pub(super) async fn create(
@@ -29,25 +25,16 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Some(wall) = shared.running.wall(&name) else {
-        let known: Vec<&str> = shared.running.walls.iter().map(|wall| wall.view.name()).collect();
-        return Problem::new(
-            StatusCode::NOT_FOUND,
-            format!("the name {name:?}"),
-            format!("the name of a wall: {}", known.join(", ")),
-        )
-        .into_response();
+    let wall = match shared.wall(&name) {
+        Ok(wall) => wall,
+        Err(problem) => return problem.into_response(),
     };
     if let Err(problem) = require_sdp(&headers) {
         return problem.into_response();
     }
-    let offer = match tokio::time::timeout(READ_WITHIN, read_offer(body)).await {
-        Ok(Ok(offer)) => offer,
-        Ok(Err(problem)) => return problem.into_response(),
-        Err(_) => {
-            let found = "a body that was not complete in time";
-            return Problem::new(StatusCode::REQUEST_TIMEOUT, found, "an SDP offer").into_response();
-        }
+    let offer = match body::read(body, MAX_OFFER_BYTES, "an SDP offer").await {
+        Ok(offer) => offer,
+        Err(problem) => return problem.into_response(),
     };
     wall.watched.wake();
     match shared.running.peers.answer(&wall.source, &offer, network(client.ip())).await {
@@ -83,40 +70,7 @@ pub(super) async fn delete(
 }
 
 fn require_sdp(headers: &HeaderMap) -> Result<(), Problem> {
-    let found =
-        headers.get(header::CONTENT_TYPE).map_or("none", |value| value.to_str().unwrap_or("unreadable"));
-    let essence = found.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/sdp") {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        format!("the content type {found:?}"),
-        "application/sdp",
-    ))
-}
-
-/// The whole body as text. Of one that is too large the rest is read and forgotten, within reason: a client that is cut
-/// off while it still writes sees a broken connection instead of the answer.
-async fn read_offer(body: Body) -> Result<String, Problem> {
-    let mut chunks = body.into_data_stream();
-    let (mut offer, mut length) = (Vec::new(), 0);
-    while let Some(chunk) = chunks.next().await {
-        let chunk =
-            chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "a body cut short", "an SDP offer"))?;
-        length += chunk.len();
-        if length <= MAX_OFFER_BYTES {
-            offer.extend_from_slice(&chunk);
-        } else if length > MAX_FORGOTTEN_BYTES {
-            break;
-        }
-    }
-    if length > MAX_OFFER_BYTES {
-        let expected = format!("an SDP offer of at most {MAX_OFFER_BYTES} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a larger body", expected));
-    }
-    String::from_utf8(offer)
-        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "bytes that are not UTF-8", "an SDP offer"))
+    body::require(headers, "application/sdp")
 }
 
 /// The one place where a refused offer becomes an answer; what a stranger reads differs from what the log says.

@@ -8,13 +8,21 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
 use wallcast::demo::marks::{PictureArea, read_marks};
 
 /// FFmpeg at work; ended when dropped. The last frame is left behind as `wall.pgm`, to be looked at.
 pub struct Clocks {
     child: Child,
     reader: Option<JoinHandle<()>>,
-    frames: Arc<Mutex<Vec<Vec<Option<u32>>>>>,
+    frames: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// A frame of the wall, when it came and what its tiles' clocks said; in Unix milliseconds modulo 2^32.
+#[derive(Clone)]
+struct Seen {
+    at: u32,
+    clocks: Vec<Option<u32>>,
 }
 
 impl Clocks {
@@ -38,7 +46,8 @@ impl Clocks {
             let mut luma = vec![0; width * height];
             while pictures.read_exact(&mut luma).is_ok() {
                 let millis = |&area| read_marks(&luma, width, area).map(|marks| marks.millis);
-                seen.lock().unwrap().push(areas.iter().map(millis).collect());
+                let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u32;
+                seen.lock().unwrap().push(Seen { at, clocks: areas.iter().map(millis).collect() });
             }
             // The luma is whole but for the frame that FFmpeg was killed in.
             let _ = write!(last, "P5\n{width} {height}\n255\n").and_then(|()| last.write_all(&luma));
@@ -53,7 +62,17 @@ impl Clocks {
 
     /// What the tiles said in every frame from `first` on: milliseconds; `None` where there are no marks.
     pub fn since(&self, first: usize) -> Vec<Vec<Option<u32>>> {
-        self.frames.lock().unwrap().iter().skip(first).cloned().collect()
+        self.frames.lock().unwrap().iter().skip(first).map(|frame| frame.clocks.clone()).collect()
+    }
+
+    /// How many milliseconds old the tiles were when they were seen, in every frame from `first` on: from a camera that is
+    /// told the time to FFmpeg's output. Only for cameras whose clock is the wall clock.
+    pub fn delays_since(&self, first: usize) -> Vec<Vec<Option<i64>>> {
+        let delay = |at: u32, clock: u32| i64::from(at.wrapping_sub(clock) as i32);
+        let delays = |frame: &Seen| {
+            frame.clocks.iter().map(|clock| clock.map(|clock| delay(frame.at, clock))).collect()
+        };
+        self.frames.lock().unwrap().iter().skip(first).map(delays).collect()
     }
 }
 

@@ -22,6 +22,7 @@ pub mod process;
 pub mod relay;
 pub mod rtsp_stub;
 pub mod simulated;
+pub mod slowed;
 pub mod viewer;
 pub mod wallcast;
 pub mod watch;

@@ -10,7 +10,7 @@ pub struct Cpu {
     pub decoding: f64,
     /// `tokio…`: sessions of cameras and of viewers.
     pub sessions: f64,
-    /// `wall-…`: composing and encoding.
+    /// `wall-…` and `encode-…`: composing and encoding.
     pub walls: f64,
     /// Threads of any other name.
     pub others: f64,
@@ -49,7 +49,7 @@ impl Cpu {
         match name {
             name if name.starts_with("decode-") => &mut self.decoding,
             name if name.starts_with("tokio") => &mut self.sessions,
-            name if name.starts_with("wall-") => &mut self.walls,
+            name if name.starts_with("wall-") || name.starts_with("encode-") => &mut self.walls,
             _ => &mut self.others,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Where one changes, the test writes it as PNG (see `png`). Look at it before you believe the new checksum.
 
+mod overlays;
+
 use super::png;
 use super::*;
 use crate::colour::Color;
@@ -92,7 +94,7 @@ fn case_of(
 fn check(cases: Vec<Case>) {
     let mut wrong = Vec::new();
     for Case { name, layout, mut sources, expected } in cases {
-        for instructions in [Instructions::Scalar, Instructions::detect()] {
+        for instructions in Instructions::available() {
             let mut compositor = Compositor { instructions, ..Compositor::new(&layout) };
             let composed = compositor.compose(Instant::now(), &mut sources);
             assert_eq!((composed.refused, composed.panics), (0, 0), "{name}");
@@ -120,6 +122,12 @@ fn golden_layouts() {
     let plain = |name: &str, tiles: usize, expected: u64| {
         case(&format!("layout {name} of {tiles}"), preset(name, canvas, tiles, 0, 0), &[WIDE], expected)
     };
+    // Cameras of 1920x1080, 1080x1920 and 640x480, a tenth as large.
+    let upright = |name: &str, tiles: usize, expected: u64| {
+        let layout = preset(name, size(108, 192), tiles, 2, 2).with_background(Color::rgb(40, 60, 50));
+        let name = format!("layout {name} of {tiles}, portrait");
+        case(&name, layout, &[(192, 108), (108, 192), (64, 48)], expected)
+    };
     let spaced = |name: &str, tiles: usize, expected: u64| {
         let layout = preset(name, canvas, tiles, 4, 8).with_background(Color::rgb(0, 40, 110));
         let name = format!("layout {name} of {tiles}, spaced");
@@ -142,6 +150,15 @@ fn golden_layouts() {
         plain("grid", 5, 0x7ca1_537f_0985_b495),
         plain("grid", 9, 0x0434_1121_c1ca_c5b2),
         case("layout grid of 3, portrait", portrait, &[WIDE], 0x4a04_e78f_9bb1_36c5),
+        plain("grid", 12, 0xdb33_4b8a_467b_7653),
+        plain("grid", 64, 0x960d_b725_5697_6a97),
+        upright("grid", 16, 0x628a_6787_57b9_5763),
+        upright("2x2", 4, 0xdd8e_0700_0f59_44f6),
+        upright("columns", 4, 0xab32_9426_7158_b600),
+        upright("1+5", 6, 0xc2d0_bdc1_2e67_0f0e),
+        upright("1+7", 8, 0x559d_6c60_3716_4ee3),
+        upright("2+8", 10, 0xd26e_df9f_9d85_31d0),
+        upright("pip", 4, 0x8a7a_911b_2dc0_d00d),
         plain("2x2", 4, 0xf42a_33dd_7c33_f6c6),
         plain("3x3", 9, 0x0434_1121_c1ca_c5b2),
         plain("4x2", 8, 0x8b3e_0f14_7e36_2164),

@@ -1,6 +1,7 @@
 //! Turns, crops and masks against what they mean, over many sizes; random, but the same in every run.
 
 use super::*;
+use crate::overlay::Overlay;
 use crate::presentation::{Area, Presentation, Rotation};
 
 /// A linear congruential generator (Knuth's MMIX).
@@ -33,6 +34,7 @@ impl Random {
             rotation: Rotation::by_degrees(90 * self.below(4)).expect("a quarter turn"),
             mirrored: self.below(2) == 0,
             masks: (0..self.below(4)).map(|_| self.area()).collect(),
+            overlay: Overlay::default(),
         }
     }
 
@@ -62,8 +64,9 @@ fn paint(
     let rect = TileRect { x, y, width, height, presentation: presentation.clone(), ..TileRect::default() };
     let layout = Layout::explicit(size(160, 128), vec![rect]).expect("a layout");
     let mut compositor = Compositor { instructions, ..Compositor::new(&layout) };
-    let mut easel = Easel { canvas: &mut compositor.canvas, background: [90, 90, 90], instructions };
-    compositor.tiles[0].paint(&mut easel, Some(view)).expect("a good picture");
+    let (background, now) = ([90, 90, 90], Instant::now());
+    let mut easel = Easel { canvas: &mut compositor.canvas, background, instructions, now };
+    compositor.tiles[0].paint(&mut easel, Some(view).into()).expect("a good picture");
     Painted { canvas: compositor.canvas, tile: Rect { x, y, width, height } }
 }
 
@@ -89,7 +92,7 @@ fn a_turned_picture_is_the_upright_one_turned_sample_by_sample() {
         let (tw, th) = (2 + 2 * random.below(60), 2 + 2 * random.below(60));
         let is_quarter = presentation.rotation.degrees() % 180 == 90;
         let (uw, uh) = if is_quarter { (th, tw) } else { (tw, th) };
-        let instructions = random.pick(&[Instructions::Scalar, Instructions::detect()]);
+        let instructions = random.pick(&Instructions::available());
         let turned = paint(picture.view(1), &presentation, [4, 2, tw, th], instructions);
         let expected = paint(picture.view(1), &upright, [4, 2, uw, uh], instructions);
         for plane in 0..3 {
@@ -142,7 +145,7 @@ fn nothing_that_a_mask_hides_changes_a_single_sample_of_the_canvas() {
             [2 * random.below(10), 2 * random.below(10), 2 + 2 * random.below(69), 2 + 2 * random.below(53)];
         let matrix = random.pick(&[ColorMatrix::Bt601, ColorMatrix::Bt709]);
         let range = random.pick(&[ColorRange::Limited, ColorRange::Full]);
-        let instructions = random.pick(&[Instructions::Scalar, Instructions::detect()]);
+        let instructions = random.pick(&Instructions::available());
         let paint = |picture: &Picture, presentation: &Presentation| {
             let view = PictureView { matrix, range, ..picture.view(1) };
             checksum(&paint(view, presentation, tile, instructions).canvas)

@@ -1,35 +1,13 @@
-//! What comes out of the encoder, read by OpenH264's own decoder and by a parser of parameter sets.
+//! What comes out of the encoder, read by FFmpeg's decoder and by a parser of parameter sets.
 
-use super::super::sps::{Sps, nal_units};
+use super::super::annex_b;
+use super::super::sps::Sps;
+use super::super::testing::{self, config, moving};
 use super::*;
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
-use ::openh264::decoder::Decoder;
-
-fn config(width: u32, height: u32, fps: u32, bps: u64) -> EncoderConfig {
-    EncoderConfig {
-        size: CanvasSize::new(width, height).expect("a valid size"),
-        fps: FrameRate::new(fps).expect("a valid rate"),
-        bitrate: Bitrate::new(bps).expect("a valid bitrate"),
-    }
-}
-
-/// A canvas with a gradient that moves, and noise on it where `noisy`.
-fn moving(size: CanvasSize, tick: u64, noisy: bool) -> Canvas {
-    let mut canvas = Canvas::black(size);
-    let mut state = tick + 1;
-    for plane in 0..3 {
-        let stride = canvas.stride(plane);
-        for (i, sample) in canvas.plane_mut(plane).iter_mut().enumerate() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let noise = if noisy { (state >> 61) as usize } else { 0 };
-            *sample = (16 + (i % stride + i / stride + 3 * tick as usize + noise) % 220) as u8;
-        }
-    }
-    canvas
-}
 
 fn types(data: &[u8]) -> Vec<u8> {
-    nal_units(data).iter().map(|nal| nal[0] & 0x1f).collect()
+    annex_b::nal_units(data).map(|nal| annex_b::kind(&data[nal])).collect()
 }
 
 fn encode(encoder: &mut OpenH264, tick: u64, force_idr: bool) -> Encoded {
@@ -43,7 +21,7 @@ fn the_stream_is_constrained_baseline_of_an_honest_level_in_bt709() {
     let check = |config: EncoderConfig, level_idc: u32| {
         let mut encoder = OpenH264::new(config).expect("opens");
         let first = encode(&mut encoder, 0, false);
-        let sps = Sps::parse(nal_units(&first.data)[0]);
+        let sps = Sps::first_of(&first.data);
         let expected = Sps {
             profile_idc: 66,
             constraint_sets: [true, true, false, false, false, false],
@@ -80,19 +58,11 @@ fn parameter_sets_precede_every_idr_and_only_those() {
 #[test]
 fn what_is_encoded_decodes_to_the_same_picture() {
     let mut encoder = OpenH264::new(config(322, 178, 25, 2_000_000)).expect("opens");
-    let mut decoder = Decoder::new().expect("opens");
-    for tick in 0..10 {
-        let unit = encode(&mut encoder, tick, false);
-        let decoded = decoder.decode(&unit.data).expect("decodes").expect("one picture in, one picture out");
-        assert_eq!(decoded.dimensions(), (322, 178));
-        let canvas = moving(encoder.config.size, tick, false);
-        let (stride, _, _) = decoded.strides();
-        let rows = decoded.y().chunks(stride).zip(canvas.plane(0).chunks(322));
-        let squares: u64 = rows
-            .flat_map(|(a, b)| a[..322].iter().zip(b))
-            .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
-            .sum();
-        let psnr = 10.0 * (255.0_f64.powi(2) * 322.0 * 178.0 / squares as f64).log10();
+    let units: Vec<Encoded> = (0..20).map(|tick| encode(&mut encoder, tick, tick == 9)).collect();
+    let decoded = testing::decode(&units);
+    assert_eq!(decoded.len(), units.len(), "each access unit is one picture, and none waits for another");
+    for (tick, picture) in (0..).zip(&decoded) {
+        let psnr = testing::psnr(picture, &moving(encoder.config.size, tick, false));
         assert!(psnr > 30.0, "{psnr:.1} dB at tick {tick}");
     }
 }
@@ -123,4 +93,70 @@ fn a_canvas_of_another_size_is_refused() {
     let other = CanvasSize::new(322, 240).expect("a valid size");
     let error = encoder.encode(&Canvas::black(other), false, CanvasTime::new(0, FrameRate::DEFAULT));
     assert_eq!(error.expect_err("refused").to_string(), "found a canvas of 322x240, expected 320x240");
+}
+
+#[test]
+fn another_bitrate_is_kept_from_then_on_without_an_idr() {
+    let bps = [1_000_000, 2_000_000, 1_000_000];
+    let mut encoder = OpenH264::new(config(640, 360, 25, bps[0])).expect("opens");
+    for (part, bps) in bps.into_iter().enumerate() {
+        let bitrate = Bitrate::new(bps).expect("a valid bitrate");
+        assert!(part == 0 || encoder.set_bitrate(bitrate), "{bps} b/s");
+        let mut bits = 0;
+        for tick in part as u64 * 100..part as u64 * 100 + 100 {
+            let canvas = moving(encoder.config.size, tick, true);
+            let time = CanvasTime::new(tick, encoder.config.fps);
+            let unit = encoder.encode(&canvas, false, time).expect("encodes").expect("nothing is skipped");
+            assert_eq!(unit.key, tick == 0, "tick {tick}");
+            // The first second is the rate control's to find its way.
+            bits += if tick % 100 < 25 { 0 } else { unit.data.len() as u64 * 8 };
+        }
+        let settled = bits / 3;
+        assert!((bps * 8 / 10..bps * 12 / 10).contains(&settled), "{settled} b/s instead of {bps}");
+    }
+}
+
+#[test]
+fn a_bitrate_that_needs_a_higher_level_takes_a_new_encoder() {
+    let mut encoder = OpenH264::new(config(640, 360, 25, 1_000_000)).expect("opens");
+    encode(&mut encoder, 0, false);
+    let bitrate = |bps| Bitrate::new(bps).expect("a valid bitrate");
+    assert!(encoder.set_bitrate(bitrate(10_000_000)), "level 3.0 goes so far");
+    assert!(!encoder.set_bitrate(bitrate(10_000_001)));
+    assert_eq!(encoder.level().idc(), 30);
+}
+
+#[test]
+fn a_canvas_in_slices_is_one_picture_after_the_other_as_well() {
+    let config = config(640, 368, 25, 1_000_000);
+    let mut encoder = OpenH264::with_threads(config, 3).expect("opens");
+    let units: Vec<Encoded> = (0..20).map(|tick| encode(&mut encoder, tick, tick == 9)).collect();
+    for (tick, unit) in units.iter().enumerate() {
+        let expected = if unit.key { vec![7, 8, 5, 5, 5] } else { vec![1, 1, 1] };
+        assert_eq!((types(&unit.data), unit.key), (expected, tick == 0 || tick == 9), "tick {tick}");
+    }
+    let decoded = testing::decode(&units);
+    assert_eq!(decoded.len(), units.len());
+    for (tick, picture) in (0..).zip(&decoded) {
+        let psnr = testing::psnr(picture, &moving(config.size, tick, false));
+        assert!(psnr > 30.0, "{psnr:.1} dB at tick {tick}");
+    }
+}
+
+#[test]
+fn a_cut_out_of_a_standing_picture_does_not_take_seconds_to_send() {
+    let config = config(640, 360, 25, 300_000);
+    let mut encoder = OpenH264::new(config).expect("opens");
+    let mut units = Vec::new();
+    for tick in 0..100 {
+        // It stands still until it is as good as it gets.
+        let shown = if tick < 60 { 0 } else { 500 + tick };
+        let canvas = moving(config.size, shown, tick >= 60);
+        let time = CanvasTime::new(tick, config.fps);
+        units.push(encoder.encode(&canvas, false, time).expect("encodes").expect("nothing is skipped"));
+    }
+    let cut = &units[60];
+    assert!(cut.data.len() * 8 < 150_000, "{} bits", cut.data.len() * 8);
+    assert!(cut.key, "what is encoded again refers to nothing that viewers have not seen");
+    assert_eq!(testing::decode(&units).len(), units.len());
 }

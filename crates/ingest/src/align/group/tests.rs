@@ -309,3 +309,15 @@ fn a_pause_in_which_nobody_watches_leaves_nothing_behind() {
     wall.run(5);
     check_apart(&wall.run(10), 0, 99.0..100.0);
 }
+
+#[test]
+fn a_tile_that_is_gone_is_waited_for_no_longer_and_its_number_is_free() {
+    let mut wall = Wall::of([Camera::new(0), Camera { delay_ms: 400, ..Camera::new(1) }]);
+    wall.run(10);
+    assert!(wall.stats().delay_ms > 400.0, "{:?}", wall.stats());
+    wall.group.remove_place(1);
+    // Time on the wall runs a hundredth faster until then.
+    wall.run(40);
+    assert!(wall.stats().delay_ms < 250.0, "{:?}", wall.stats());
+    assert_eq!((wall.group.add_place(), wall.group.add_place()), (1, 2));
+}

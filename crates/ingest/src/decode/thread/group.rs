@@ -63,7 +63,14 @@ mod tests {
     use std::time::Instant;
 
     fn unit(session: u64, key: bool, bytes: usize) -> AccessUnit {
-        AccessUnit { session, codec: Codec::H264, data: vec![0; bytes], key, captured: Instant::now() }
+        AccessUnit {
+            session,
+            codec: Codec::H264,
+            data: vec![0; bytes],
+            key,
+            rtp_time: 0,
+            captured: Instant::now(),
+        }
     }
 
     #[test]

@@ -10,7 +10,14 @@ use std::time::Duration;
 const KEY_FRAME: &[u8] = include_bytes!("../../../tests/fixtures/small.h264");
 
 fn unit(session: u64) -> AccessUnit {
-    AccessUnit { session, codec: Codec::H264, data: KEY_FRAME.to_vec(), key: true, captured: Instant::now() }
+    AccessUnit {
+        session,
+        codec: Codec::H264,
+        data: KEY_FRAME.to_vec(),
+        key: true,
+        rtp_time: 0,
+        captured: Instant::now(),
+    }
 }
 
 #[track_caller]

@@ -11,6 +11,10 @@ impl Dialogue {
             (301 | 302 | 303 | 305 | 307 | 308, Step::Describe) => self.redirected(now, message, from),
             // RFC 2326 section 11.3.19: the transport is not supported.
             (461, Step::Setup) => self.try_the_other_transport(now, from),
+            // It does not change a session that it has set up (RFC 2326 section 10.4), so the next one begins with it.
+            (_, Step::Setup) if self.session.is_some() => {
+                self.fail(now, Failure::AnotherTransport { next: self.transport });
+            }
             (403, _) => self.fail(now, Failure::Denied),
             (404, _) => self.fail(now, Failure::NoSuchStream),
             (status, step) => self.fail(now, Failure::Status { step, status }),
@@ -29,16 +33,19 @@ impl Dialogue {
     }
 
     fn set_up(&mut self, now: Instant, message: &Message, from: FromRetina) {
+        // Cameras have few sessions to give (failure C25). One that is of no use is set up anew under the same name, and
+        // torn down by it if that fails.
+        let session = message.header("Session").unwrap_or_default();
+        let id = session.split(';').next().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
+        let id = id.or(self.session.take().and_then(|session| session.id));
+        let timeout = parameter(session, "timeout").and_then(|seconds| seconds.parse().ok());
+        let timeout = timeout.filter(|seconds| *seconds > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+        self.session = Some(Session { id, timeout, uri: from.uri.clone() });
         let answered = match Answered::parse(message, self.transport) {
             Some(answered) => answered,
             // It set up something else than it was asked for.
             None => return self.try_the_other_transport(now, from),
         };
-        let session = message.header("Session").unwrap_or_default();
-        let id = session.split(';').next().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
-        let timeout = parameter(session, "timeout").and_then(|seconds| seconds.parse().ok());
-        let timeout = timeout.filter(|seconds| *seconds > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
-        self.session = Some(Session { id, timeout, uri: from.uri.clone() });
         self.ssrc = answered.ssrc;
         self.channels = answered.channels;
         match answered.channels {
@@ -62,7 +69,7 @@ impl Dialogue {
     }
 
     /// Once: a camera that refuses both has refused.
-    fn try_the_other_transport(&mut self, now: Instant, from: FromRetina) {
+    pub(super) fn try_the_other_transport(&mut self, now: Instant, from: FromRetina) {
         if self.refused_transports > 0 {
             return self.fail(now, Failure::Status { step: from.step, status: 461 });
         }
@@ -93,6 +100,7 @@ impl Dialogue {
             || self.source.host() == self.configured.host() && host.parse() == Ok(self.peer.ip());
         let leaves_tls = self.configured.is_tls() && !target.is_tls();
         let own = self.configured.login();
+        self.has_own_login = target.login().is_none();
         let login = target.login().or(own.filter(|_| is_same_host && !leaves_tls)).cloned();
         self.withheld = own.is_some() && login.is_none();
         self.login = Login::new(login);

@@ -314,6 +314,71 @@ fn a_refused_transport_is_followed_by_the_other_one() {
     assert_eq!(talk.answered()[0].header("Transport"), Some("RTP/AVP/TCP;unicast;interleaved=0-1"));
 }
 
+/// A camera that answers SETUP for TCP with a session over UDP.
+fn wrongly_set_up() -> Talk {
+    let mut talk = Talk::new(CAMERA, Transport::Tcp);
+    talk.retina("SETUP", "rtsp://cam.lan/live/track1");
+    talk.camera(
+        "200 OK\r\nSession: 77;timeout=30\r\nTransport: RTP/AVP;unicast;client_port=4-5;server_port=6-7\r\n",
+    );
+    assert!(matches!(talk.dialogue.poll_action(), Some(Action::BindUdp)));
+    talk.dialogue.handle_ports(talk.now, (5000, 5001));
+    talk
+}
+
+#[test]
+fn a_session_with_the_wrong_transport_is_set_up_anew_and_not_left_behind() {
+    for session in ["", "Session: 77\r\n", "Session: 78\r\n"] {
+        let mut talk = wrongly_set_up();
+        let again = talk
+            .camera(&format!("200 OK\r\n{session}Transport: RTP/AVP;unicast;server_port=6000-6001\r\n"))
+            .unwrap();
+        assert_eq!((method(&again).as_str(), again.header("Session")), ("SETUP", Some("77")));
+        assert_eq!(again.header("Transport"), Some("RTP/AVP;unicast;client_port=5000-5001"));
+        assert!(matches!(talk.dialogue.poll_action(), Some(Action::Udp { .. })));
+        talk.retina("PLAY", "rtsp://cam.lan/live/");
+        let play = talk.camera("200 OK\r\n").unwrap();
+        let id = if session.contains("78") { "78" } else { "77" };
+        assert_eq!((play.header("Session"), talk.dialogue.transport()), (Some(id), Transport::Udp));
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_changed_is_torn_down_and_the_next_one_begins_with_the_other_transport() {
+    for (answer, failure) in [
+        ("455 Method Not Valid In This State\r\n", Failure::AnotherTransport { next: Transport::Udp }),
+        ("461 Unsupported Transport\r\n", Failure::Status { step: Step::Setup, status: 461 }),
+        (
+            "200 OK\r\nTransport: RTP/AVP;multicast;port=6-7\r\n",
+            Failure::Status { step: Step::Setup, status: 461 },
+        ),
+    ] {
+        let mut talk = wrongly_set_up();
+        talk.camera(answer);
+        let teardown = talk.asked().unwrap();
+        assert_eq!((method(&teardown).as_str(), teardown.header("Session")), ("TEARDOWN", Some("77")));
+        assert_eq!(talk.failure(), Some(failure));
+    }
+}
+
+#[test]
+fn without_udp_ports_of_our_own_the_camera_is_asked_for_tcp() {
+    let mut talk = Talk::new(CAMERA, Transport::Udp);
+    talk.retina("SETUP", "rtsp://cam.lan/live/track1");
+    assert!(matches!(talk.dialogue.poll_action(), Some(Action::BindUdp)));
+    talk.dialogue.handle_no_ports(talk.now);
+    let setup = talk.camera("200 OK\r\nSession: 1\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\n").unwrap();
+    assert_eq!(setup.header("Transport"), Some("RTP/AVP/TCP;unicast;interleaved=0-1"));
+    assert_eq!((talk.failure(), talk.answered().len()), (None, 1));
+
+    let mut talk = Talk::new(CAMERA, Transport::Tcp);
+    talk.retina("SETUP", "rtsp://cam.lan/live/track1");
+    talk.camera("461 Unsupported Transport\r\n");
+    assert!(matches!(talk.dialogue.poll_action(), Some(Action::BindUdp)));
+    talk.dialogue.handle_no_ports(talk.now);
+    assert_eq!(talk.failure(), Some(Failure::Internal), "a camera that knows nothing but UDP");
+}
+
 /// Follows one redirect of `DESCRIBE` and returns what is asked there after a challenge.
 fn redirected(from: &str, location: &str) -> (Talk, Option<SourceUrl>) {
     let mut talk = Talk::new(from, Transport::Tcp);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::gate::impairment::Impairment;
@@ -10,11 +10,13 @@ use crate::gate::reorder::{Path, Reception, Reorder};
 use crate::gate::rtp::Header;
 use crate::gate::udp::{Channel, REPORT_EVERY, UdpPair};
 use crate::record::Record;
+use crate::session::watchdog::FIRST_ACCESS_UNIT;
 
 /// RFC 6184, RFC 7798, RFC 2435: the clock of every video.
 const CLOCK_RATE: u32 = 90_000;
-/// Firewalls and routers that let nothing through say nothing about it. A camera that sends at all has begun by then.
-pub(super) const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Firewalls and routers that let nothing through say nothing about it. A camera that is slow to start its encoder has
+/// begun by then.
+pub(super) const DEAD_AFTER: Duration = FIRST_ACCESS_UNIT;
 /// Bytes taken at a time, so that a flood does not keep the rest waiting; an empty datagram counts, too.
 const BATCH: usize = 256 * 1024;
 const PER_DATAGRAM: usize = 256;
@@ -43,7 +45,7 @@ struct Figures {
 }
 
 impl Udp {
-    pub(super) fn bind(local: IpAddr, now: Instant) -> io::Result<Self> {
+    pub(super) fn bind(local: SocketAddr, now: Instant) -> io::Result<Self> {
         Ok(Self {
             pair: UdpPair::bind(local)?,
             reorder: Reorder::default(),
@@ -62,7 +64,12 @@ impl Udp {
     }
 
     /// The camera will send from there.
-    pub(super) async fn begin(&mut self, camera: IpAddr, source: Option<IpAddr>, ports: Option<(u16, u16)>) {
+    pub(super) async fn begin(
+        &mut self,
+        camera: SocketAddr,
+        source: Option<IpAddr>,
+        ports: Option<(u16, u16)>,
+    ) {
         self.pair.set_peer(camera, source, ports.unwrap_or_default());
         self.pair.punch().await;
     }
