@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, PPS, SPS, Viewer, Wall, lossy_path, on_loopback, peers, tcp_path, until};
-use wallcast_webrtc::{OfferError, PeerState, PeersConfig, ProfileLevelId, Source};
+use wallcast_webrtc::{OfferError, PatchError, Patched, PeerState, PeersConfig, ProfileLevelId, Source};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_first_gets_a_key_frame_with_its_parameter_sets_and_then_every_frame() {
@@ -266,4 +266,37 @@ async fn strangers_get_no_answer_and_are_counted() {
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     viewer.frame().await;
     peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_restarts_ice_and_goes_on_watching() {
+    let (wall, peers) = (Wall::start(), peers(on_loopback()));
+    let (mut viewer, answer) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    viewer.key_frame().await;
+    let line = |sdp: &str, key: &str| sdp.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    let fragment =
+        |offer: &str| format!("{}\r\n{}\r\n", line(offer, "a=ice-ufrag"), line(offer, "a=ice-pwd"));
+    let first = fragment(&viewer.offer);
+    assert_eq!(peers.patch(&answer.id, &first, Some(&answer.ice_session)), Ok(Patched::Trickled));
+    assert_eq!(peers.patch(&answer.id, "v=0", None), Err(PatchError::Unreadable));
+
+    let offer = viewer.restart_ice().await;
+    let Ok(Patched::Restarted { fragment: ours, ice_session }) =
+        peers.patch(&answer.id, &fragment(&offer), None)
+    else {
+        panic!("not restarted");
+    };
+    assert_ne!(ice_session, answer.ice_session);
+    assert_eq!(peers.patch(&answer.id, &first, Some(&answer.ice_session)), Err(PatchError::Stale));
+    let mut sdp = answer.sdp.clone();
+    for key in ["a=ice-ufrag", "a=ice-pwd"] {
+        sdp = sdp.replace(&line(&sdp, key), &line(&ours, key));
+    }
+    viewer.accept(&sdp).await;
+    for _ in 0..100 {
+        viewer.frame().await;
+    }
+    assert_eq!(peers.stats()[0].state, PeerState::Connected);
+    assert!(peers.close(&answer.id).await);
+    assert_eq!(peers.patch(&answer.id, &first, None), Err(PatchError::Gone));
 }

@@ -234,6 +234,14 @@ impl Viewer {
         }
     }
 
+    /// An offer with new credentials.
+    pub async fn restart_ice(&self) -> String {
+        self.connection.restart_ice().await.unwrap();
+        let offer = self.connection.create_offer(None).await.unwrap();
+        self.connection.set_local_description(offer.clone()).await.unwrap();
+        offer.sdp
+    }
+
     /// The first key frame, asked for again if it did not come first: on a busy machine the library loses what comes
     /// before it has opened its track, which is as soon as the handshake is through. Browsers ask, too.
     pub async fn key_frame(&mut self) -> Received {
