@@ -22,7 +22,8 @@ use crate::sockets::Sockets;
 use crate::source::Source;
 use crate::stats::{Counters, IoStats, PeerStats};
 use crate::track::TrackIds;
-use crate::worker::{Order, Resident, Shared, Workers};
+use crate::worker::Resident;
+use crate::worker::mailbox::{Order, Shared, Workers};
 
 /// How viewers are served.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@
 //!
 //! A panic in one peer's code ends that peer.
 
+mod connections;
+pub(crate) mod mailbox;
 mod round;
 mod tcp;
 
@@ -14,76 +16,33 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
-use parking_lot::Mutex;
+use mio::{Events, Interest, Poll, Token};
 
-use crate::demux::{Demux, PeerKey};
+use crate::demux::PeerKey;
 use crate::gate::Room;
-use crate::ice::Credentials;
 use crate::path::{Path, Protocol};
 use crate::peer::{Event, Peer};
 use crate::peers::Seat;
 use crate::sockets::{Inbox, Patience, Sockets};
 use crate::source::Source;
-use crate::stats::IoStats;
 use crate::track::Burst;
+use mailbox::{Order, Shared};
 use round::Stream;
 use tcp::Connection;
 
-/// Datagrams on their way to another thread; more are dropped, and counted.
-const HANDED_OVER: usize = 1024;
-/// Orders on their way: a peer to take and one to close, for as many as there may be.
-const ORDERS: usize = 8192;
 /// Frames go before datagrams at least this often, whatever a flood of these costs.
 const RECEIVING_SLICE: Duration = Duration::from_millis(4);
-/// Connections over TCP that have not told yet whose they are.
-const MAX_UNKNOWN: usize = 64;
+/// A connection over TCP tells whose it is by then.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
-/// A viewer's connections over TCP.
-const MAX_CONNECTIONS: usize = 4;
 
 const WAKE: Token = Token(0);
 /// Then a token for each UDP socket, then for each listener, then for each connection.
 const FIRST_SOCKET: usize = 1;
-
-/// What the threads have in common.
-pub(crate) struct Shared {
-    pub(crate) sockets: Sockets,
-    pub(crate) demux: Mutex<Demux>,
-    mailboxes: Vec<Mailbox>,
-    strangers: AtomicU64,
-    not_handed_over: AtomicU64,
-}
-
-struct Mailbox {
-    orders: Sender<Order>,
-    datagrams: Sender<(u64, Path, Vec<u8>)>,
-    waker: Waker,
-    peers: AtomicU64,
-}
-
-pub(crate) enum Order {
-    Take(Box<Resident>),
-    Close(u64),
-    RestartIce {
-        peer: u64,
-        local: Credentials,
-        remote: Credentials,
-    },
-    /// A viewer's connection over TCP, with what came over it.
-    Adopt(u64, Box<Handed>),
-    Stop,
-}
-
-pub(crate) struct Handed {
-    connection: Connection,
-    datagrams: Vec<Vec<u8>>,
-}
 
 /// A peer with what belongs to it.
 pub(crate) struct Resident {
@@ -95,101 +54,6 @@ pub(crate) struct Resident {
     pub(crate) seat: Seat,
     pub(crate) connected: Option<Instant>,
     pub(crate) due: Option<Instant>,
-}
-
-/// The thread is not there, or has more to do than it can.
-#[derive(Debug, thiserror::Error)]
-#[error("the WebRTC thread takes no more orders")]
-pub(crate) struct Unreachable;
-
-/// The threads, and the way to them. Dropping it ends and joins them.
-pub(crate) struct Workers {
-    shared: Arc<Shared>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Workers {
-    pub(crate) fn start(sockets: Sockets, count: usize) -> io::Result<Self> {
-        let (mut workers, mut mailboxes) = (Vec::new(), Vec::new());
-        for _ in 0..count.max(1) {
-            let poll = Poll::new()?;
-            let (orders, order_inbox) = bounded(ORDERS);
-            let (datagrams, datagram_inbox) = bounded(HANDED_OVER);
-            let waker = Waker::new(poll.registry(), WAKE)?;
-            mailboxes.push(Mailbox { orders, datagrams, waker, peers: AtomicU64::new(0) });
-            workers.push((poll, order_inbox, datagram_inbox));
-        }
-        let (strangers, not_handed_over) = Default::default();
-        let shared =
-            Arc::new(Shared { sockets, demux: Mutex::default(), mailboxes, strangers, not_handed_over });
-        let mut started = Self { shared: Arc::clone(&shared), threads: Vec::new() };
-        for (number, (poll, orders, datagrams)) in workers.into_iter().enumerate() {
-            let worker = Worker::new(number, poll, Arc::clone(&shared), orders, datagrams)?;
-            let thread = std::thread::Builder::new().name(format!("webrtc-{number}"));
-            started.threads.push(thread.spawn(move || worker.run())?);
-        }
-        Ok(started)
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        for number in 0..self.shared.mailboxes.len() {
-            let _ = self.shared.order(number, Order::Stop);
-        }
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    /// The thread that has the fewest peers.
-    pub(crate) fn idlest(&self) -> usize {
-        let peers = |mailbox: &Mailbox| mailbox.peers.load(Ordering::Relaxed);
-        (0..self.mailboxes.len()).min_by_key(|&number| peers(&self.mailboxes[number])).unwrap_or(0)
-    }
-
-    pub(crate) fn order(&self, worker: usize, order: Order) -> Result<(), Unreachable> {
-        let mailbox = self.mailboxes.get(worker).ok_or(Unreachable)?;
-        let arrives = matches!(order, Order::Take(_));
-        mailbox.orders.try_send(order).map_err(|_| Unreachable)?;
-        if arrives {
-            mailbox.peers.fetch_add(1, Ordering::Relaxed);
-        }
-        self.wake(worker);
-        Ok(())
-    }
-
-    pub(crate) fn stats(&self) -> IoStats {
-        IoStats {
-            packets_unsent: self.sockets.unsent.load(Ordering::Relaxed),
-            datagrams_of_strangers: self.strangers.load(Ordering::Relaxed),
-            datagrams_dropped: self.not_handed_over.load(Ordering::Relaxed),
-        }
-    }
-
-    pub(crate) fn workers(&self) -> usize {
-        self.mailboxes.len()
-    }
-
-    fn wake(&self, worker: usize) {
-        // Fails only when the counter behind it is full, and then the thread is awake.
-        let _ = self.mailboxes[worker].waker.wake();
-    }
-
-    fn hand_over(&self, key: PeerKey, path: Path, datagram: &[u8]) {
-        match self.mailboxes[key.worker].datagrams.try_send((key.number, path, datagram.to_vec())) {
-            Ok(()) => self.wake(key.worker),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.not_handed_over.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
 }
 
 struct Worker {
@@ -454,119 +318,12 @@ impl Worker {
         self.streams.retain_mut(|stream| stream.leave(number));
         self.left.push(number);
         self.shared.demux.lock().forget(PeerKey { worker: self.number, number });
-        self.shared.mailboxes[self.number].peers.fetch_sub(1, Ordering::Relaxed);
+        self.shared.peer_left(self.number);
         let owned = self.connections.iter().filter(|(_, connection)| connection.peer == Some(number));
         let owned: Vec<_> = owned.map(|(token, _)| *token).collect();
         owned.into_iter().for_each(|token| self.disconnect(token));
         resident.log_end(now, why);
         drop(resident.seat);
-    }
-
-    fn accept(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        for listener in shared.sockets.tcp() {
-            loop {
-                match listener.accept() {
-                    Ok((stream, remote)) => {
-                        if let Ok(connection) = Connection::new(Instant::now(), stream, remote) {
-                            self.keep(connection);
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-                        ) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "no connection could be accepted");
-                        self.accept_again = Some(Instant::now() + Duration::from_secs(1));
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn adopt(&mut self, peer: u64, handed: Handed) {
-        let Handed { mut connection, datagrams } = handed;
-        connection.peer = Some(peer);
-        let path = connection.path;
-        if self.keep(connection) {
-            for datagram in datagrams {
-                self.with_peer(peer, |peer, now| peer.handle_datagram(now, path, &datagram));
-            }
-        }
-    }
-
-    /// `false`: there are too many; it is closed.
-    fn keep(&mut self, mut connection: Connection) -> bool {
-        let limit = if connection.peer.is_some() { MAX_CONNECTIONS } else { MAX_UNKNOWN };
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.connections_of(connection.peer) >= limit
-            || self.poll.registry().register(connection.stream(), token, interest).is_err()
-        {
-            return false;
-        }
-        self.connections.insert(token, connection);
-        true
-    }
-
-    fn connections_of(&self, peer: Option<u64>) -> usize {
-        self.connections.values().filter(|connection| connection.peer == peer).count()
-    }
-
-    fn connection_ready(&mut self, token: Token) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let (flushed, read) = (connection.flush(), connection.read());
-        let (path, peer) = (connection.path, connection.peer);
-        let (Ok(()), Ok((datagrams, has_more))) = (flushed, read) else { return self.disconnect(token) };
-        if has_more {
-            self.unread.push(token);
-        }
-        let peer = match (peer, datagrams.first()) {
-            (Some(peer), _) => peer,
-            (None, None) => return,
-            (None, Some(first)) => {
-                // The first word must be a check to a session of ours.
-                let key = self.shared.demux.lock().route_check(first);
-                match key {
-                    None => {
-                        self.shared.strangers.fetch_add(1, Ordering::Relaxed);
-                        return self.disconnect(token);
-                    }
-                    Some(key) if key.worker != self.number => return self.pass_on(token, key, datagrams),
-                    Some(key) => {
-                        if self.connections_of(Some(key.number)) >= MAX_CONNECTIONS {
-                            return self.disconnect(token);
-                        }
-                        if let Some(connection) = self.connections.get_mut(&token) {
-                            connection.peer = Some(key.number);
-                        }
-                        key.number
-                    }
-                }
-            }
-        };
-        for datagram in datagrams {
-            self.with_peer(peer, |peer, now| peer.handle_datagram(now, path, &datagram));
-        }
-    }
-
-    fn pass_on(&mut self, token: Token, key: PeerKey, datagrams: Vec<Vec<u8>>) {
-        let Some(mut connection) = self.connections.remove(&token) else { return };
-        let _ = self.poll.registry().deregister(connection.stream());
-        // Not taken: closed, and the viewer connects again.
-        let handed = Box::new(Handed { connection, datagrams });
-        let _ = self.shared.order(key.worker, Order::Adopt(key.number, handed));
-    }
-
-    fn disconnect(&mut self, token: Token) {
-        if let Some(mut connection) = self.connections.remove(&token) {
-            let _ = self.poll.registry().deregister(connection.stream());
-        }
     }
 }
 
