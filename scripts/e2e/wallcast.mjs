@@ -27,7 +27,8 @@ function binary() {
  * @returns {Promise<{url: string, stop: () => Promise<number|null>}>} its address, with a slash at the end; and how to end it
  */
 export async function startWallcast(test, ...args) {
-  const child = spawn(binary(), [...args, '--listen', '127.0.0.1:0', '--rtsp-listen', '127.0.0.1:0'], {
+  const addresses = ['--listen', '127.0.0.1:0', '--rtsp-listen', '127.0.0.1:0', '--webrtc-listen', '0.0.0.0:0'];
+  const child = spawn(binary(), [...args, ...addresses], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log = createWriteStream(join(artifacts(test), 'wallcast.log'));

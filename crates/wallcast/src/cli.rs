@@ -95,7 +95,7 @@ pub struct ListenArgs {
     /// Port 0 takes a free one. Another address than loopback needs `auth` in the configuration file, or --auth none.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address)]
     pub listen: Option<SocketAddr>,
-    /// Address of the viewers' media (UDP); the port is not used yet, every viewer gets one of its own [default: 0.0.0.0:8082]
+    /// Address of the viewers' media, one port for all of them, UDP and TCP [default: 0.0.0.0:8082]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address)]
     pub webrtc_listen: Option<SocketAddr>,
     /// Address of walls as RTSP, or `none` [default: 127.0.0.1:8554]

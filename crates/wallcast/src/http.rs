@@ -44,7 +44,7 @@ pub fn router(running: Running) -> Router {
         .route("/wall/{name}", get(pages::wall))
         .route("/assets/{file}", get(pages::asset))
         .route("/whep/{name}", post(whep::create))
-        .route("/whep/{name}/{session}", delete(whep::delete))
+        .route("/whep/{name}/{session}", delete(whep::delete).patch(whep::patch))
         .route("/stats", get(stats::stats))
         .route("/livez", get(health::livez))
         .route("/api/v1/walls/{name}/layout", get(layout::get).put(layout::put).delete(layout::delete))

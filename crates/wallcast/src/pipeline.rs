@@ -152,10 +152,9 @@ impl Pipeline {
     /// # Errors
     /// A thread, an encoder or WebRTC could not be started.
     pub fn start(config: &Config, mounts: &Mounts, runtime: &Handle) -> Result<Self, BuildError> {
-        let peers = Arc::new(Peers::new(
-            PeersConfig { bind: vec![config.webrtc.listen.ip()], ..PeersConfig::default() },
-            runtime,
-        )?);
+        let listen = config.webrtc.listen;
+        let peers = PeersConfig { bind: vec![listen.ip()], port: listen.port(), ..PeersConfig::default() };
+        let peers = Arc::new(Peers::new(peers)?);
         let cameras =
             config.cameras.iter().map(|entry| start_camera(entry, runtime)).collect::<Result<Vec<_>, _>>()?;
         let views: Arc<[CameraView]> = cameras.iter().map(Camera::view).collect();

@@ -550,8 +550,11 @@ fn addresses_have_to_be_addresses_with_ports_of_their_own() {
         &["2:9 listen: found port 8554, which rtsp.listen has already, expected another port"],
     );
     check_top(
-        "listen: 127.0.0.1:9\nwebrtc: { listen: '[::]:9' }\nrtsp: { listen: 127.0.0.1:9 }",
-        &["4:17 rtsp.listen: found port 9, which listen has already, expected another port"],
+        "listen: 127.0.0.1:9\nwebrtc: { listen: '0.0.0.0:9' }\nrtsp: { listen: 127.0.0.1:9 }",
+        &[
+            "3:19 webrtc.listen: found port 9, which listen has already, expected another port",
+            "4:17 rtsp.listen: found port 9, which listen has already, expected another port",
+        ],
     );
     check_top("listen: 127.0.0.1:0\nrtsp: { listen: 127.0.0.1:0 }", &[]);
 }

@@ -145,7 +145,7 @@ fn a_good_file_passes_the_check() {
 fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for option in ["--listen", "--rtsp-listen"] {
+    for option in ["--listen", "--rtsp-listen", "--webrtc-listen"] {
         let ended = Wallcast::run_to_end("port_taken", &["run", "rtsp://127.0.0.1:9/cam", option, &address]);
         assert_eq!(ended.code, RUNTIME_FAILURE, "{option}: {}", ended.output);
         assert!(ended.output.contains(&address), "{option}: expected {address} in: {}", ended.output);

@@ -30,3 +30,20 @@ pub enum OfferError {
     #[error("the answer could not be made: {0}")]
     Internal(String),
 }
+
+/// Why [`Peers::patch`](crate::Peers::patch) did nothing.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum PatchError {
+    /// No session of that name. HTTP 404.
+    #[error("no such session")]
+    Gone,
+    /// Not a fragment with ICE credentials. HTTP 400.
+    #[error("unreadable: expected an SDP fragment with a=ice-ufrag and a=ice-pwd")]
+    Unreadable,
+    /// The session is another than the caller thinks: it has been restarted since. HTTP 412.
+    #[error("the session has been restarted since")]
+    Stale,
+    /// Our fault. HTTP 500.
+    #[error("ICE could not be restarted: {0}")]
+    Internal(String),
+}

@@ -4,30 +4,37 @@
 //! (the SDP half of WHEP) and gives every viewer a track of its own: its own SSRC, sequence numbers, payload type,
 //! key-frame gate and a bounded queue. `Source::push` never waits for anybody.
 //!
-//! What is about media and negotiation ([`Source`], `packetise`, `queue`, `track`, `feedback`, `sdp`) knows neither
-//! sockets nor tasks; what moves packets is behind `connection`, today the crate `webrtc` as it comes.
+//! A viewer is `peer`: datagrams, frames and `now` in, datagrams out. It knows neither sockets nor clocks, and stands on
+//! `ice` (paths), `dtls` (keys, goodbye), `srtp`, `track` (numbers, retransmission) and `feedback` (RTCP). `worker` runs
+//! peers: a few threads that share the one port of `sockets`, `demux` telling whose a datagram is.
 //!
 //! Not here: HTTP, encoders, cameras, configuration.
 
 mod addresses;
-mod connection;
+mod demux;
+mod dtls;
 mod error;
 mod feedback;
+mod gate;
+mod ice;
 mod packetise;
+mod path;
 mod peer;
 mod peers;
 mod profile;
-mod queue;
 mod sdp;
 mod session_id;
+mod sockets;
 mod source;
+mod srtp;
 mod stats;
 mod track;
+mod worker;
 
 pub use addresses::host_addresses;
-pub use error::OfferError;
-pub use peers::{Answer, BindError, Peers, PeersConfig};
+pub use error::{OfferError, PatchError};
+pub use peers::{Answer, BindError, Patched, Peers, PeersConfig};
 pub use profile::ProfileLevelId;
 pub use session_id::SessionId;
 pub use source::{Source, SourceFrame};
-pub use stats::{PeerState, PeerStats};
+pub use stats::{IoStats, PeerState, PeerStats};

@@ -1,170 +1,344 @@
-//! One viewer's life: answer, connect or give up, send frames, end. One task; the only one that closes its connection.
+//! One viewer, without sockets and clocks: datagrams and frames in, datagrams out.
+//!
+//! Whoever runs it calls `handle_*` and then takes everything out of [`Peer::poll_transmit`] and [`Peer::poll_event`],
+//! and calls [`Peer::handle_timeout`] when [`Peer::poll_timeout`] has come. Frames go another way, because they are
+//! many: [`Peer::begin`] numbers one, [`Peer::write`] seals parts of it for [`Peer::path`].
 
-use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use futures::FutureExt;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use rand::Rng;
 
-use crate::connection::{Connection, Ended, Link};
-use crate::error::OfferError;
-use crate::feedback::Feedback;
-use crate::sdp::{self, Offer};
-use crate::session_id::SessionId;
-use crate::source::Source;
-use crate::stats::{Counters, PeerState, PeerStats};
-use crate::track::{Track, TrackIds};
+use crate::dtls::{Dtls, Identity, Role, Step};
+use crate::feedback::{Feedback, Said};
+use crate::gate::{Gate, Room, Verdict};
+use crate::ice::message::is_stun;
+use crate::ice::{Credentials, Heard, Ice};
+use crate::packetise::PacketisedFrame;
+use crate::path::Path;
+use crate::sdp::Offer;
+use crate::srtp::Srtp;
+use crate::stats::{Counters, PeerState};
+use crate::track::{Burst, Track, TrackIds};
 
-/// From the first answered check to the end of the DTLS handshake, whose lost flights are repeated after 1, 2, 4 s.
+/// From the first check to the end of the DTLS handshake, whose lost flights are repeated after 1, 2, 4 s.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Nothing heard for so long is shown; browsers check every 2.5 s and report every second.
+const SILENT_AFTER: Duration = Duration::from_secs(7);
+/// RFC 7675 section 5.1.
+const CONSENT_EXPIRES: Duration = Duration::from_secs(30);
+/// Sender reports; the first comes somewhere within this time, so that those of many viewers do not come together.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a connection is asked whether its viewer has left.
-const GOODBYE_INTERVAL: Duration = Duration::from_millis(500);
+/// What the runner is to do, or to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Datagrams that come this way are this viewer's.
+    Path(Path),
+    /// Frames may be sent.
+    Connected,
+    KeyFrameNeeded,
+    /// The last event. What is left in [`Peer::poll_transmit`] is the goodbye.
+    Ended(&'static str),
+}
 
-/// What is known of a peer from outside of its task.
 pub(crate) struct Peer {
-    id: SessionId,
-    source: Arc<Source>,
+    life: Life,
+    ice: Ice,
+    dtls: Dtls,
+    srtp: Option<Box<Srtp>>,
+    track: Track,
+    feedback: Feedback,
+    gate: Gate,
     counters: Arc<Counters>,
-    /// Cancelled to end the peer.
-    pub(crate) closing: CancellationToken,
-    /// Cancelled to end every peer, this one with them.
-    stopping: CancellationToken,
-    /// Cancelled once everything of it is freed.
-    pub(crate) closed: CancellationToken,
+    /// Over which an authenticated check came.
+    paths: Vec<Path>,
+    /// Over which the viewer's last DTLS message came: answers take it as long as no path is nominated.
+    dtls_path: Option<Path>,
+    heard: Instant,
+    next_report: Option<Instant>,
+    transmits: VecDeque<(Path, Vec<u8>)>,
+    events: VecDeque<Event>,
+    again: Burst,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// No check has come yet.
+    Waiting {
+        until: Instant,
+    },
+    /// DTLS shakes hands, or no path is nominated.
+    Securing {
+        until: Instant,
+    },
+    Connected,
+    Ended,
+}
+
+/// What a peer is made of.
+pub(crate) struct Setup<'a> {
+    pub(crate) now: Instant,
+    pub(crate) offer: &'a Offer,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) credentials: Credentials,
+    pub(crate) role: Role,
+    pub(crate) ids: TrackIds,
+    pub(crate) ice_timeout: Duration,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Peer {
-    pub(crate) fn new(id: SessionId, source: &Arc<Source>, stopping: &CancellationToken) -> Self {
+    pub(crate) fn new(setup: Setup<'_>) -> Self {
+        let Setup { now, offer, identity, credentials, role, ids, ice_timeout, counters } = setup;
         Self {
-            id,
-            source: Arc::clone(source),
-            counters: Arc::new(Counters::new(Instant::now(), SystemTime::now())),
-            closing: stopping.child_token(),
-            stopping: stopping.clone(),
-            closed: CancellationToken::new(),
+            life: Life::Waiting { until: now + ice_timeout },
+            ice: Ice::new(Arc::clone(&identity.crypto), credentials, offer.credentials()),
+            dtls: Dtls::new(identity, offer.fingerprint().to_owned(), role),
+            srtp: None,
+            track: Track::new(ids, offer.extensions().to_vec()),
+            feedback: Feedback::new(ids.ssrc),
+            gate: Gate::Joining,
+            counters,
+            paths: Vec::new(),
+            dtls_path: None,
+            heard: now,
+            next_report: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            again: Burst::default(),
         }
     }
 
-    pub(crate) fn stats(&self, now: Instant) -> PeerStats {
-        self.counters.snapshot(now, self.id.label(), self.source.name())
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
-    /// The whole life. The SDP answer goes to `answered`; when nobody waits for it any more, there is no viewer either.
-    pub(crate) async fn run(
-        &self,
-        offer: Offer,
-        addresses: Vec<IpAddr>,
-        ice_timeout: Duration,
-        answered: oneshot::Sender<Result<String, OfferError>>,
-    ) {
-        let ids = TrackIds::random(offer.format().payload_type);
-        let feedback = Feedback::new(ids.ssrc, Arc::clone(&self.source), Arc::clone(&self.counters));
-        let (connection, description) = match Connection::answer(&offer, ids, feedback, &addresses).await {
-            Ok(negotiated) => negotiated,
-            Err(error) => {
-                tracing::warn!(id = self.id.label(), %error, "an offer could not be answered");
-                let _ = answered.send(Err(OfferError::Internal(error.to_string())));
-                return;
-            }
-        };
-        let mut connected = None;
-        let life = async {
-            let sdp = sdp::answer(&offer, description, self.source.profile());
-            let rejected = || OfferError::Internal("the WebRTC core rejected its section".to_owned());
-            let refused = sdp.is_none();
-            if answered.send(sdp.ok_or_else(rejected)).is_err() || refused {
-                return "it got no answer";
-            }
-            if let Err(why) = connect(&connection, ice_timeout).await {
-                return why;
-            }
-            connected = Some(Instant::now());
-            tracing::info!(id = self.id.label(), source = self.source.name(), "viewer connected");
-            self.serve(&connection, Track::new(ids, offer.extensions().to_vec())).await
-        };
-        let why = tokio::select! {
-            biased;
-            () = self.closing.cancelled() => match self.stopping.is_cancelled() {
-                true => "the server is stopping",
-                false => "the viewer ended its session",
-            },
-            // The connection has to be closed after a panic too: dropping it does not stop its driver.
-            ended = AssertUnwindSafe(life).catch_unwind() => ended.unwrap_or("its task panicked"),
-        };
-        self.log_end(connected, why);
-        connection.close().await;
+    /// Where frames go; `None` while they cannot.
+    pub(crate) fn path(&self) -> Option<Path> {
+        self.ice.nominated().filter(|_| self.life == Life::Connected)
     }
 
-    fn log_end(&self, connected: Option<Instant>, why: &str) {
-        let (id, source, frames) = (self.id.label(), self.source.name(), self.counters.frames_sent());
-        match connected.map(|connected| connected.elapsed().as_secs_f64()) {
-            Some(seconds) => {
-                let watched = format_args!("{seconds:.1} s");
-                tracing::info!(id, source, why, %watched, frames, "viewer gone");
+    /// What is no message of this viewer's is passed over.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.life == Life::Ended {
+            return;
+        }
+        // RFC 7983 section 7, RFC 5761 section 4.
+        match *datagram {
+            _ if is_stun(datagram) => self.handle_stun(now, path, datagram),
+            _ if !self.paths.contains(&path) => {}
+            [20..=63, ..] => self.handle_dtls(now, path, datagram),
+            [128..=191, 192..=223, ..] => self.handle_rtcp(now, datagram),
+            _ => {}
+        }
+        self.advance(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self.life {
+            Life::Waiting { until } if until <= now => return self.end(now, "ICE never started"),
+            Life::Securing { until } if until <= now => {
+                return self.end(now, "the DTLS handshake was not finished in time");
             }
-            None => tracing::info!(id, source, why, "viewer never connected"),
+            Life::Connected if self.consent_expires().is_none_or(|expires| expires <= now) => {
+                return self.end(now, "the viewer fell silent");
+            }
+            Life::Ended => return,
+            _ => {}
+        }
+        self.ice.handle_timeout(now);
+        // A flight that cannot be repeated any more is found by the time-out above.
+        let _ = self.dtls.handle_timeout(now);
+        if self.next_report.is_some_and(|due| due <= now) {
+            self.report(now);
+        }
+        self.advance(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let life = match self.life {
+            Life::Waiting { until } | Life::Securing { until } => Some(until),
+            Life::Connected => {
+                let silent = Some(self.heard + SILENT_AFTER).filter(|_| !self.is_silent());
+                self.consent_expires().into_iter().chain(silent).min()
+            }
+            Life::Ended => return None,
+        };
+        [life, self.ice.poll_timeout(), self.dtls.poll_timeout(), self.next_report]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<(Path, Vec<u8>)> {
+        self.transmits.pop_front()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Numbers the packets of a frame; how many there are to be written. None for a viewer that waits for a key frame,
+    /// or that has no `room` on its way.
+    pub(crate) fn begin(&mut self, now: Instant, frame: &Arc<PacketisedFrame>, room: Room) -> usize {
+        if self.path().is_none() {
+            return 0;
+        }
+        match self.gate.offer(frame.key, room) {
+            Verdict::Pass => {
+                self.counters.frame_sent(now, frame.len());
+                self.next_report
+                    .get_or_insert_with(|| now + REPORT_INTERVAL.mul_f64(rand::rng().random_range(0.0..1.0)));
+                return self.track.begin(now, frame);
+            }
+            Verdict::NotYet => {}
+            verdict @ (Verdict::Dropped | Verdict::DroppedAsk) => {
+                self.counters.frames_dropped(1);
+                if verdict == Verdict::DroppedAsk {
+                    self.events.push_back(Event::KeyFrameNeeded);
+                }
+            }
+        }
+        0
+    }
+
+    /// Seals a part of the frame that was begun last.
+    pub(crate) fn write(&mut self, now: Instant, range: Range<usize>, burst: &mut Burst) {
+        let Some(srtp) = &mut self.srtp else { return };
+        if self.track.write(range, srtp, burst).is_err() {
+            self.end(now, "its packets could not be encrypted");
         }
     }
 
-    /// Sends frames until the connection ends; returns why it did.
-    async fn serve(&self, connection: &Connection, mut track: Track) -> &'static str {
-        let mut link = connection.link();
-        let mut goodbye = tokio::time::interval(GOODBYE_INTERVAL);
-        let watch = async {
-            loop {
-                let now = *link.borrow_and_update();
-                match now {
-                    Link::Ended => return "the viewer fell silent",
-                    Link::Silent => self.counters.set_state(PeerState::Disconnected),
-                    Link::Checking | Link::Securing | Link::Connected => {
-                        self.counters.set_state(PeerState::Connected)
+    /// New credentials on both sides; media goes on meanwhile.
+    pub(crate) fn restart_ice(&mut self, local: Credentials, remote: Credentials) {
+        self.ice.restart(local, remote);
+    }
+
+    /// Says goodbye.
+    pub(crate) fn close(&mut self, now: Instant, why: &'static str) {
+        self.end(now, why);
+    }
+
+    fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.ice.handle_message(now, path, datagram) == Heard::Nothing {
+            return;
+        }
+        self.heard = now;
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
+            self.events.push_back(Event::Path(path));
+        }
+        if matches!(self.life, Life::Waiting { .. }) {
+            self.life = Life::Securing { until: now + HANDSHAKE_TIMEOUT };
+        }
+    }
+
+    fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.dtls_path = Some(path);
+        // A broken datagram may be anybody's; a handshake that cannot succeed runs into its time-out.
+        let steps = self.dtls.handle_datagram(now, datagram).unwrap_or_default();
+        for step in steps {
+            match step {
+                Step::Keys(srtp) => self.srtp = Some(srtp),
+                Step::Closed => self.end(now, "the viewer left"),
+            }
+        }
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(srtp) = &mut self.srtp else { return };
+        let Ok(compound) = srtp.open_rtcp(datagram) else { return };
+        self.heard = now;
+        for said in self.feedback.read(now, compound) {
+            match said {
+                Said::KeyFrameNeeded => self.events.push_back(Event::KeyFrameNeeded),
+                Said::Nack(lost) => self.send_again(now, &lost),
+                Said::Lost(packets, rtt) => {
+                    self.counters.set_packets_lost(packets);
+                    if let Some(rtt) = rtt {
+                        self.counters.set_rtt(rtt);
                     }
                 }
-                tokio::select! {
-                    changed = link.changed() => if changed.is_err() { return "the connection's driver is gone" },
-                    _ = goodbye.tick() => if connection.is_closed_by_viewer().await { return "the viewer left" },
-                }
             }
+        }
+    }
+
+    fn send_again(&mut self, now: Instant, lost: &[u16]) {
+        let (Some(path), Some(srtp)) = (self.ice.nominated(), &mut self.srtp) else { return };
+        self.again.clear();
+        for &sequence_number in lost {
+            if self.track.write_again(now, sequence_number, srtp, &mut self.again).is_ok_and(|sent| sent) {
+                self.counters.retransmitted();
+            }
+        }
+        self.transmits.extend(self.again.packets().map(|packet| (path, packet.to_vec())));
+    }
+
+    fn report(&mut self, now: Instant) {
+        self.next_report = Some(now + REPORT_INTERVAL);
+        let (Some(path), Some(srtp), Some(sent)) = (self.path(), &mut self.srtp, self.track.sent(now)) else {
+            return;
         };
-        tokio::select! {
-            Ended = self.send_frames(connection, &mut track) => "the connection's driver stopped",
-            why = watch => why,
-        }
+        let report = self.feedback.report(now, sent).and_then(|report| srtp.seal_rtcp(&report).ok());
+        self.transmits.extend(report.map(|report| (path, report)));
     }
 
-    async fn send_frames(&self, connection: &Connection, track: &mut Track) -> Ended {
-        let mut subscription = self.source.subscribe(Arc::clone(&self.counters.frames_dropped));
-        loop {
-            let Some(frame) = subscription.frames.recv().await else { return Ended };
-            for packet in track.packets(&frame) {
-                if connection.send(packet).await.is_err() {
-                    return Ended;
-                }
+    /// Whatever follows from what was heard, or from time.
+    fn advance(&mut self, now: Instant) {
+        if self.ice.nominated().is_some() {
+            let begun = self.dtls.start(now);
+            if begun.is_err() {
+                self.end(now, "the DTLS handshake could not begin");
             }
-            let bytes = frame.payloads.iter().map(bytes::Bytes::len).sum();
-            self.counters.frame_sent(Instant::now(), bytes);
         }
+        if matches!(self.life, Life::Securing { .. }) && self.srtp.is_some() && self.ice.nominated().is_some()
+        {
+            self.life = Life::Connected;
+            self.events.push_back(Event::Connected);
+        }
+        if self.life == Life::Connected {
+            self.counters.set_state(if self.heard + SILENT_AFTER <= now {
+                PeerState::Disconnected
+            } else {
+                PeerState::Connected
+            });
+        }
+        self.collect();
+    }
+
+    /// Takes over what ICE and DTLS want sent.
+    fn collect(&mut self) {
+        self.transmits.extend(std::iter::from_fn(|| self.ice.poll_transmit()));
+        let path = self.ice.nominated().or(self.dtls_path);
+        while let (Some(path), Some(datagram)) = (path, self.dtls.poll_transmit()) {
+            self.transmits.push_back((path, datagram.into()));
+        }
+    }
+
+    fn end(&mut self, now: Instant, why: &'static str) {
+        if self.life == Life::Ended {
+            return;
+        }
+        self.dtls.close(now);
+        self.collect();
+        self.life = Life::Ended;
+        self.events.push_back(Event::Ended(why));
+    }
+
+    fn is_silent(&self) -> bool {
+        self.counters.state() == PeerState::Disconnected
+    }
+
+    fn consent_expires(&self) -> Option<Instant> {
+        self.ice.consent().map(|consent| consent + CONSENT_EXPIRES)
     }
 }
 
-/// Waits until media may flow; says why it never will.
-async fn connect(connection: &Connection, ice_timeout: Duration) -> Result<(), &'static str> {
-    let mut link = connection.link();
-    for (goal, patience, late) in [
-        (Link::Securing, ice_timeout, "ICE never started"),
-        (Link::Connected, HANDSHAKE_TIMEOUT, "the DTLS handshake was not finished in time"),
-    ] {
-        match timeout(patience, link.wait_for(|&link| link >= goal)).await {
-            Err(_) => return Err(late),
-            Ok(Err(_)) => return Err("the connection's driver is gone"),
-            Ok(Ok(link)) if *link == Link::Ended => return Err("ICE or the DTLS handshake failed"),
-            Ok(Ok(_)) => {}
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "peer/tests.rs"]
+mod tests;

@@ -1,28 +1,39 @@
 //! Every viewer of a process: admits, finds, counts and ends them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::host_addresses;
-use crate::error::OfferError;
-use crate::peer::Peer;
-use crate::sdp::Offer;
+use crate::demux::PeerKey;
+use crate::dtls::{Identity, Role};
+use crate::error::{OfferError, PatchError};
+use crate::ice::Credentials;
+use crate::path::Protocol;
+use crate::peer::{Peer, Setup};
+use crate::sdp::{self, Offer, Ours, fragment};
 use crate::session_id::SessionId;
+use crate::sockets::Sockets;
 use crate::source::Source;
-use crate::stats::PeerStats;
+use crate::stats::{Counters, IoStats, PeerStats};
+use crate::track::TrackIds;
+use crate::worker::Resident;
+use crate::worker::mailbox::{Order, Shared, Workers};
 
 /// How viewers are served.
 #[derive(Clone, Debug)]
 pub struct PeersConfig {
     /// Addresses viewers are told to send to; `0.0.0.0` and `::` stand for every interface, loopback included.
     pub bind: Vec<IpAddr>,
+    /// One port for all viewers, UDP and TCP, on each address; 0 is any that is free.
+    pub port: u16,
+    /// Threads that send; one serves about a thousand viewers of 4 Mb/s.
+    pub threads: usize,
     /// Viewers at a time, those still connecting included.
     pub max_peers: usize,
     /// The same for one client, by the address given to [`Peers::answer`]. Loopback is exempt: behind a reverse proxy
@@ -34,8 +45,12 @@ pub struct PeersConfig {
 
 impl Default for PeersConfig {
     fn default() -> Self {
+        // The other half of the machine decodes and encodes.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             bind: vec![Ipv4Addr::UNSPECIFIED.into()],
+            port: 0,
+            threads: (cores / 2).clamp(1, 4),
             max_peers: 1000,
             max_peers_per_client: 64,
             ice_timeout: Duration::from_secs(10),
@@ -50,53 +65,107 @@ pub struct Answer {
     pub id: SessionId,
     /// The answer, complete: all candidates are in it.
     pub sdp: String,
+    /// Names the ICE session, as HTTP's `ETag` does; another after each restart.
+    pub ice_session: String,
 }
 
-/// An address of [`PeersConfig::bind`] that cannot be bound.
+/// What a fragment led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Patched {
+    /// Candidates, taken note of: none is ever dialled.
+    Trickled,
+    /// ICE was restarted.
+    Restarted {
+        /// Our half of it, an SDP fragment.
+        fragment: String,
+        /// The new [`Answer::ice_session`].
+        ice_session: String,
+    },
+}
+
+/// Viewers cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("no UDP socket can be bound to {address}")]
-pub struct BindError {
-    /// As configured.
-    pub address: IpAddr,
-    source: std::io::Error,
+pub enum BindError {
+    /// An address of [`PeersConfig::bind`] with the port cannot be had.
+    #[error("{address} cannot be bound for UDP and TCP")]
+    Address {
+        /// As configured.
+        address: SocketAddr,
+        /// What was in the way.
+        source: std::io::Error,
+    },
+    /// The threads could not be started.
+    #[error("the threads that send to viewers cannot be started")]
+    Threads(#[source] std::io::Error),
+    /// No key pair could be made.
+    #[error("no certificate can be made: {0}")]
+    Certificate(String),
 }
 
 /// Owns every peer. Dropping it ends them; [`Peers::stop`] also waits.
 pub struct Peers {
     config: PeersConfig,
-    runtime: Handle,
+    identity: Arc<Identity>,
     table: Arc<Table>,
+    next_number: AtomicU64,
+    workers: Workers,
+}
+
+#[derive(Default)]
+pub(crate) struct Table {
+    guests: Mutex<HashMap<SessionId, Guest>>,
+    /// Told to stop: nobody is admitted any more.
     closing: CancellationToken,
 }
 
-type Table = Mutex<HashMap<SessionId, Guest>>;
-
-/// A peer, and the client whose offer it answers.
+/// What is known of a peer from outside of its thread.
 struct Guest {
-    peer: Arc<Peer>,
+    key: PeerKey,
     client: IpAddr,
+    source: Arc<Source>,
+    counters: Arc<Counters>,
+    /// The names of both sides in ICE, and the section they belong to.
+    local_ufrag: String,
+    remote_ufrag: String,
+    mid: String,
+    restarts: u32,
+    /// Cancelled once everything of it is freed.
+    closed: CancellationToken,
+}
+
+impl Guest {
+    fn ice_session(&self, id: &SessionId) -> String {
+        format!("{}-{}", id.label(), self.restarts)
+    }
 }
 
 impl Peers {
-    /// How long [`Peers::stop`] waits for peers to take their leave: the process has cameras to say goodbye to as well.
+    /// How long [`Peers::stop`] and [`Peers::close`] wait.
     const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Peers live on `runtime`. Tries every address of the configuration, so that one which this machine does not have
-    /// is found at the start and not by the first viewer.
-    pub fn new(config: PeersConfig, runtime: &Handle) -> Result<Self, BindError> {
-        for &address in &config.bind {
-            UdpSocket::bind((address, 0)).map_err(|source| BindError { address, source })?;
-        }
-        Ok(Self {
-            config,
-            runtime: runtime.clone(),
-            table: Arc::default(),
-            closing: CancellationToken::new(),
-        })
+    /// Binds the sockets and starts the threads.
+    ///
+    /// # Errors
+    /// An address is not this machine's, its port is taken, or there are no threads to be had.
+    pub fn new(config: PeersConfig) -> Result<Self, BindError> {
+        let identity = Identity::generate().map_err(|error| BindError::Certificate(error.to_string()))?;
+        let sockets = Sockets::bind(&config.bind, config.port)
+            .map_err(|(address, source)| BindError::Address { address, source })?;
+        let workers = Workers::start(sockets, config.threads).map_err(BindError::Threads)?;
+        let (identity, next_number) = (Arc::new(identity), AtomicU64::new(0));
+        Ok(Self { config, identity, table: Arc::default(), next_number, workers })
+    }
+
+    /// The port that all viewers use, UDP and TCP.
+    pub fn port(&self) -> u16 {
+        self.shared().sockets.port()
     }
 
     /// Answers the offer of a viewer at `client` (an address, or the network that counts as one client) to watch `source`.
     /// The viewer's session begins with it, and is freed when it never connects, closes or falls silent.
+    ///
+    /// # Errors
+    /// The offer cannot be read or served, or there is no place.
     pub async fn answer(
         &self,
         source: &Arc<Source>,
@@ -105,87 +174,183 @@ impl Peers {
     ) -> Result<Answer, OfferError> {
         let offer = Offer::parse(offer, source.profile())?;
         let id = SessionId::new().map_err(|error| OfferError::Internal(format!("no randomness: {error}")))?;
-        let peer = Arc::new(Peer::new(id, source, &self.closing));
-        let seat = self.admit(id, &peer, client)?;
-        let addresses = host_addresses(&self.config.bind);
-        let ice_timeout = self.config.ice_timeout;
-        let (answered, answer) = oneshot::channel();
-        // A task from the start: were this future dropped half way (the viewer hung up), the connection must still be
-        // closed.
-        self.runtime.spawn(async move {
-            let _seat = seat;
-            peer.run(offer, addresses, ice_timeout, answered).await;
+        let (now, shared) = (Instant::now(), self.shared());
+        let counters = Arc::new(Counters::new(now, SystemTime::now()));
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let key = PeerKey { worker: shared.idlest(), number };
+        let credentials = Credentials::random();
+        let guest = Guest {
+            key,
+            client,
+            source: Arc::clone(source),
+            counters: Arc::clone(&counters),
+            local_ufrag: credentials.ufrag.clone(),
+            remote_ufrag: offer.credentials().ufrag,
+            mid: offer.transport_mid().to_owned(),
+            restarts: 0,
+            closed: CancellationToken::new(),
+        };
+        let ice_session = guest.ice_session(&id);
+        let seat = self.admit(id, guest)?;
+        let format = offer.format();
+        let ids = TrackIds::random(format.payload_type, format.rtx_payload_type);
+        // Browsers begin the handshake the moment ICE is through and repeat lost flights after 50 ms; begun by us it took
+        // 130 ms longer in Chromium.
+        let role = if offer.waits_for_dtls() { Role::Client } else { Role::Server };
+        let ours = Ours {
+            credentials: &credentials,
+            fingerprint: self.identity.fingerprint(),
+            role,
+            candidates: &self.candidates(),
+            ids,
+            stream: source.profile(),
+        };
+        let sdp = sdp::answer(&offer, &ours);
+        shared.demux.lock().expect(&credentials.ufrag, key);
+        let peer = Peer::new(Setup {
+            now,
+            offer: &offer,
+            identity: Arc::clone(&self.identity),
+            credentials,
+            role,
+            ids,
+            ice_timeout: self.config.ice_timeout,
+            counters,
         });
-        let sdp =
-            answer.await.map_err(|_| OfferError::Internal("the peer's task ended early".to_owned()))??;
-        Ok(Answer { id, sdp })
+        let resident = Resident {
+            number,
+            peer,
+            source: Arc::clone(source),
+            label: id.label(),
+            seat,
+            connected: None,
+            due: None,
+        };
+        shared.order(key.worker, Order::Take(Box::new(resident))).map_err(|error| {
+            shared.demux.lock().forget(key);
+            OfferError::Internal(error.to_string())
+        })?;
+        Ok(Answer { id, sdp, ice_session })
+    }
+
+    /// Takes a viewer's SDP fragment: further candidates, or, with a new ufrag, a restart of ICE. `expected` is the
+    /// [`Answer::ice_session`] that the viewer knows of, for candidates; a restart replaces any.
+    ///
+    /// # Errors
+    /// There is no such session, or the fragment belongs to none of its ICE sessions.
+    pub fn patch(
+        &self,
+        id: &SessionId,
+        fragment: &str,
+        expected: Option<&str>,
+    ) -> Result<Patched, PatchError> {
+        let candidates = self.candidates();
+        let mut guests = self.table.guests.lock();
+        let guest = guests.get_mut(id).ok_or(PatchError::Gone)?;
+        let remote = fragment::read(fragment).ok_or(PatchError::Unreadable)?;
+        if expected.is_some_and(|expected| expected != guest.ice_session(id)) {
+            return Err(PatchError::Stale);
+        }
+        if remote.ufrag == guest.remote_ufrag {
+            return Ok(Patched::Trickled);
+        }
+        let (local, shared) = (Credentials::random(), self.shared());
+        let fragment = fragment::write(&guest.mid, &local, &candidates);
+        let mut demux = shared.demux.lock();
+        demux.expect(&local.ufrag, guest.key);
+        demux.keep(guest.key, [&guest.local_ufrag, &local.ufrag]);
+        drop(demux);
+        guest.local_ufrag.clone_from(&local.ufrag);
+        guest.remote_ufrag.clone_from(&remote.ufrag);
+        guest.restarts += 1;
+        let order = Order::RestartIce { peer: guest.key.number, local, remote };
+        shared.order(guest.key.worker, order).map_err(|error| PatchError::Internal(error.to_string()))?;
+        Ok(Patched::Restarted { fragment, ice_session: guest.ice_session(id) })
     }
 
     /// Ends a session; `false` when there is none of that name. Returns once it is freed.
     pub async fn close(&self, id: &SessionId) -> bool {
-        let Some(peer) = self.table.lock().get(id).map(|guest| Arc::clone(&guest.peer)) else { return false };
-        peer.closing.cancel();
-        // The bound is for a library that hangs; the session has ended all the same.
-        let _hanging = tokio::time::timeout(Self::STOP_TIMEOUT, peer.closed.cancelled()).await;
+        let found = self.table.guests.lock().get(id).map(|guest| (guest.key, guest.closed.clone()));
+        let Some((key, closed)) = found else { return false };
+        if self.shared().order(key.worker, Order::Close(key.number)).is_ok() {
+            // The bound is for a thread that hangs; the session has ended all the same.
+            let _hanging = tokio::time::timeout(Self::STOP_TIMEOUT, closed.cancelled()).await;
+        }
         true
     }
 
     /// Every peer, in no order.
     pub fn stats(&self) -> Vec<PeerStats> {
         let now = Instant::now();
-        self.table.lock().values().map(|guest| guest.peer.stats(now)).collect()
+        let guests = self.table.guests.lock();
+        let stats =
+            guests.iter().map(|(id, guest)| guest.counters.snapshot(now, id.label(), guest.source.name()));
+        stats.collect()
+    }
+
+    /// What is lost on the way, for all peers together.
+    pub fn io_stats(&self) -> IoStats {
+        self.shared().stats()
     }
 
     /// Admits nobody any more, ends every peer and waits until they are freed, but for a second at most.
     pub async fn stop(&self) {
-        self.closing.cancel();
-        let leaving: Vec<_> = self.table.lock().values().map(|guest| Arc::clone(&guest.peer)).collect();
+        self.table.closing.cancel();
+        let leaving: Vec<_> = self.table.guests.lock().values().map(|guest| guest.closed.clone()).collect();
+        for worker in 0..self.shared().workers() {
+            let _ = self.shared().order(worker, Order::Stop);
+        }
         let all = async {
-            for peer in &leaving {
-                peer.closed.cancelled().await;
+            for closed in &leaving {
+                closed.cancelled().await;
             }
         };
         if tokio::time::timeout(Self::STOP_TIMEOUT, all).await.is_err() {
-            tracing::warn!(left = self.table.lock().len(), "peers did not end in time");
+            tracing::warn!(left = self.table.guests.lock().len(), "peers did not end in time");
         }
     }
 
-    fn admit(&self, id: SessionId, peer: &Arc<Peer>, client: IpAddr) -> Result<Seat, OfferError> {
-        let mut table = self.table.lock();
+    fn shared(&self) -> &Arc<Shared> {
+        self.workers.shared()
+    }
+
+    /// Where viewers can reach us: every address by UDP, then every one by TCP.
+    fn candidates(&self) -> Vec<(Protocol, SocketAddr)> {
+        let (addresses, port) = (host_addresses(&self.config.bind), self.port());
+        let by = |protocol| addresses.iter().map(move |&address| (protocol, SocketAddr::new(address, port)));
+        by(Protocol::Udp).chain(by(Protocol::Tcp)).collect()
+    }
+
+    fn admit(&self, id: SessionId, guest: Guest) -> Result<Seat, OfferError> {
+        let mut guests = self.table.guests.lock();
         // Under the lock: whoever is admitted is seen by `stop`, which cancels first and looks at the table then.
-        if self.closing.is_cancelled() {
+        if self.table.closing.is_cancelled() {
             return Err(OfferError::Internal("the server is stopping".to_owned()));
         }
-        if table.len() >= self.config.max_peers {
+        if guests.len() >= self.config.max_peers {
             return Err(OfferError::Full { max_peers: self.config.max_peers });
         }
         let limit = self.config.max_peers_per_client;
-        let is_limited = !client.to_canonical().is_loopback();
-        if is_limited && table.values().filter(|guest| guest.client == client).count() >= limit {
+        let is_limited = !guest.client.to_canonical().is_loopback();
+        if is_limited && guests.values().filter(|found| found.client == guest.client).count() >= limit {
             return Err(OfferError::Full { max_peers: limit });
         }
-        table.insert(id, Guest { peer: Arc::clone(peer), client });
+        guests.insert(id, guest);
         Ok(Seat { id, table: Arc::clone(&self.table) })
     }
 }
 
-impl Drop for Peers {
-    fn drop(&mut self) {
-        self.closing.cancel();
-    }
-}
-
-/// A peer's place in the table, held by its task and given up with it, even by a panic.
-struct Seat {
+/// A peer's place in the table, held by its thread and given up with it, even by a panic.
+pub(crate) struct Seat {
     id: SessionId,
     table: Arc<Table>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let guest = self.table.lock().remove(&self.id);
+        let guest = self.table.guests.lock().remove(&self.id);
         if let Some(guest) = guest {
-            guest.peer.closed.cancel();
+            guest.closed.cancel();
         }
     }
 }

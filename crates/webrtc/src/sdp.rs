@@ -1,11 +1,11 @@
 //! Offer and answer (RFC 3264, RFC 9429, and what WHEP asks of them).
 //!
-//! We choose; the WebRTC core only negotiates what is left: [`Offer`] reads the viewer's offer and reduces it to the
-//! one video section and the one payload type we send, and [`answer`] dresses the core's answer to that for the whole
-//! offer. So every rule of ours is here in one place, whatever moves the packets.
+//! [`Offer`] reads the viewer's offer and chooses the one video section and payload type we send; [`answer`] writes the
+//! answer to the whole of it.
 
 mod answer;
+pub(crate) mod fragment;
 mod offer;
 
-pub(crate) use answer::answer;
-pub(crate) use offer::{Format, Offer};
+pub(crate) use answer::{Ours, answer};
+pub(crate) use offer::Offer;

@@ -1,15 +1,19 @@
-//! One picture that many peers watch: packetised once, offered to everybody's queue.
+//! One picture that many peers watch: packetised once, handed to every thread that has peers of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-use crate::packetise::Packetiser;
+use crate::gate::{Gate, Room, Verdict};
+use crate::packetise::PacketisedFrame;
 use crate::profile::ProfileLevelId;
-use crate::queue::{Offered, Queue, Receiver};
+
+/// Frames a thread may lag behind: half a second at 25 frames a second.
+pub(crate) const CAPACITY: usize = 12;
 
 /// One access unit.
 #[derive(Clone, Debug)]
@@ -29,14 +33,16 @@ pub struct Source {
     name: String,
     profile: ProfileLevelId,
     on_key_frame_needed: Box<dyn Fn() + Send + Sync>,
-    packetiser: Mutex<Packetiser>,
     subscribers: Mutex<Vec<Subscriber>>,
     next_subscriber: AtomicU64,
 }
 
 struct Subscriber {
     number: u64,
-    queue: Queue,
+    frames: Sender<Arc<PacketisedFrame>>,
+    gate: Gate,
+    dropped: Arc<AtomicU64>,
+    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Source {
@@ -52,31 +58,26 @@ impl Source {
             name: name.to_owned(),
             profile,
             on_key_frame_needed,
-            packetiser: Mutex::default(),
             subscribers: Mutex::default(),
             next_subscriber: AtomicU64::new(0),
         })
     }
 
-    /// Offers an access unit to every connected peer. Never waits: a peer whose queue is full misses frames up to the
-    /// next key frame.
+    /// Offers an access unit to every connected peer. Never waits: a thread whose queue is full misses frames up to the
+    /// next key frame, and its peers with it.
     pub fn push(&self, frame: &SourceFrame) {
         if !self.is_wanted() {
             return;
         }
-        let captured =
+        let captured_at =
             SystemTime::now().checked_sub(frame.captured.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let packetised = self.packetiser.lock().packetise(&frame.data, frame.key, frame.rtp_time, captured);
+        let packetised =
+            PacketisedFrame::new(&frame.data, frame.key, frame.rtp_time, frame.captured, captured_at);
         let Some(packetised) = packetised.map(Arc::new) else { return };
         let mut key_frame_needed = false;
-        self.subscribers.lock().retain_mut(|subscriber| match subscriber.queue.offer(&packetised) {
-            Offered::Gone => false,
-            Offered::KeyFrameNeeded => {
-                key_frame_needed = true;
-                true
-            }
-            Offered::Queued | Offered::Skipped => true,
-        });
+        for subscriber in self.subscribers.lock().iter_mut() {
+            key_frame_needed |= subscriber.offer(&packetised);
+        }
         // Outside the lock: the callback is not ours.
         if key_frame_needed {
             self.key_frame_needed();
@@ -102,23 +103,55 @@ impl Source {
         (self.on_key_frame_needed)();
     }
 
-    /// Begins to queue frames, from the next key frame on, which is asked for. Ends when the subscription is dropped.
-    pub(crate) fn subscribe(self: &Arc<Self>, dropped: Arc<AtomicU64>) -> Subscription {
-        let (queue, frames) = Queue::new(dropped);
-        let number = self.next_subscriber.fetch_add(1, Ordering::Relaxed);
-        self.subscribers.lock().push(Subscriber { number, queue });
-        // Made before the callback, which is not ours: should it panic, the subscription still ends.
-        let subscription = Subscription { source: Arc::clone(self), number, frames };
-        self.key_frame_needed();
-        subscription
+    /// Begins to queue frames for a thread, from the next key frame on; `wake` is called after each. Ends when the
+    /// subscription is dropped.
+    pub(crate) fn subscribe(self: &Arc<Self>, wake: Box<dyn Fn() + Send + Sync>) -> Subscription {
+        let (sender, frames) = bounded(CAPACITY);
+        let (number, dropped) = (self.next_subscriber.fetch_add(1, Ordering::Relaxed), Arc::default());
+        let gate = Gate::Joining;
+        let subscriber = Subscriber { number, frames: sender, gate, dropped: Arc::clone(&dropped), wake };
+        self.subscribers.lock().push(subscriber);
+        Subscription { source: Arc::clone(self), number, frames, dropped }
     }
 }
 
-/// A peer's end of its queue.
+impl Subscriber {
+    /// `true` when the time to ask for a key frame has come.
+    fn offer(&mut self, frame: &Arc<PacketisedFrame>) -> bool {
+        let room = match self.frames.len() {
+            0 => Room::Drained,
+            CAPACITY.. => Room::None,
+            _ => Room::Some,
+        };
+        let verdict = self.gate.offer(frame.key, room);
+        match verdict {
+            Verdict::Pass => {
+                // There is room, and this is the only sender; a receiver that is gone is about to unsubscribe.
+                let _ = self.frames.try_send(Arc::clone(frame));
+                (self.wake)();
+            }
+            Verdict::NotYet => {}
+            Verdict::Dropped | Verdict::DroppedAsk => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        verdict == Verdict::DroppedAsk
+    }
+}
+
+/// A thread's end of its queue.
 pub(crate) struct Subscription {
     source: Arc<Source>,
     number: u64,
-    pub(crate) frames: Receiver,
+    pub(crate) frames: Receiver<Arc<PacketisedFrame>>,
+    /// Frames that found no room.
+    pub(crate) dropped: Arc<AtomicU64>,
+}
+
+impl Subscription {
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
 }
 
 impl Drop for Subscription {
@@ -133,7 +166,6 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::queue::CAPACITY;
 
     fn source() -> (Arc<Source>, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
@@ -154,12 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_wanted_while_somebody_subscribes_and_each_newcomer_asks_for_a_key_frame() {
-        let (source, asked) = source();
+    fn a_source_is_wanted_while_somebody_subscribes() {
+        let (source, _) = source();
         assert!(!source.is_wanted());
-        let first = source.subscribe(Arc::default());
-        let second = source.subscribe(Arc::default());
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        let first = source.subscribe(Box::new(|| ()));
+        let second = source.subscribe(Box::new(|| ()));
         drop(first);
         assert!(source.is_wanted());
         drop(second);
@@ -167,31 +198,38 @@ mod tests {
     }
 
     #[test]
-    fn peers_share_the_payloads_of_a_frame() {
+    fn threads_share_a_frame_and_each_is_woken() {
         let (source, _) = source();
-        let mut first = source.subscribe(Arc::default());
-        let mut second = source.subscribe(Arc::default());
+        let woken = Arc::new(AtomicUsize::new(0));
+        let [first, second] = [0, 1].map(|_| {
+            let count = Arc::clone(&woken);
+            source.subscribe(Box::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            }))
+        });
         source.push(&frame(true));
         assert!(Arc::ptr_eq(&first.frames.try_recv().unwrap(), &second.frames.try_recv().unwrap()));
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
 
     #[test]
-    fn a_peer_that_does_not_read_misses_frames_and_another_misses_none() {
+    fn a_thread_that_is_stuck_misses_frames_and_another_misses_none() {
         let (source, asked) = source();
-        let dropped = Arc::new(AtomicU64::new(0));
-        let mut stuck = source.subscribe(Arc::clone(&dropped));
-        let mut reading = source.subscribe(Arc::default());
+        let stuck = source.subscribe(Box::new(|| ()));
+        let reading = source.subscribe(Box::new(|| ()));
         source.push(&frame(true));
         reading.frames.try_recv().unwrap();
         for _ in 0..100 {
             source.push(&frame(false));
             reading.frames.try_recv().unwrap();
         }
-        assert_eq!(dropped.load(Ordering::Relaxed), 101 - CAPACITY as u64);
-        assert_eq!(asked.load(Ordering::Relaxed), 2, "a peer that stays stuck costs nobody a key frame");
+        assert_eq!(stuck.dropped.load(Ordering::Relaxed), 101 - CAPACITY as u64);
+        assert_eq!(reading.dropped.load(Ordering::Relaxed), 0);
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "while it stays stuck it costs nobody a key frame");
         while stuck.frames.try_recv().is_ok() {}
         source.push(&frame(false));
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        source.push(&frame(false));
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "asked once");
         source.push(&frame(true));
         assert!(stuck.frames.try_recv().unwrap().key);
     }

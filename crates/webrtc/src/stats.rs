@@ -1,6 +1,5 @@
 //! What is known about one peer, and the counters it is read from.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,6 +25,17 @@ impl PeerState {
             Self::Disconnected => "disconnected",
         }
     }
+}
+
+/// What was lost on the way in and out, for all peers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoStats {
+    /// Packets that the operating system did not take.
+    pub packets_unsent: u64,
+    /// Datagrams and connections that belong to no session; they get no answer.
+    pub datagrams_of_strangers: u64,
+    /// Datagrams of viewers whose thread had too much to do.
+    pub datagrams_dropped: u64,
 }
 
 /// A snapshot of one peer.
@@ -55,14 +65,14 @@ pub struct PeerStats {
     pub first_frame_ms: Option<u64>,
 }
 
-/// Written by the peer's task, its queue and its feedback; read by anybody.
+/// Written by the peer's thread; read by anybody.
 pub(crate) struct Counters {
     offered: Instant,
     offered_at: SystemTime,
     state: Mutex<PeerState>,
     rate: Mutex<Rate>,
     frames_sent: AtomicU64,
-    pub(crate) frames_dropped: Arc<AtomicU64>,
+    frames_dropped: AtomicU64,
     packets_lost: AtomicU64,
     retransmitted: AtomicU64,
     rtt_us: AtomicU64,
@@ -80,7 +90,7 @@ impl Counters {
             state: Mutex::new(PeerState::Connecting),
             rate: Mutex::new(Rate::new(now)),
             frames_sent: AtomicU64::new(0),
-            frames_dropped: Arc::default(),
+            frames_dropped: AtomicU64::new(0),
             packets_lost: AtomicU64::new(0),
             retransmitted: AtomicU64::new(0),
             rtt_us: AtomicU64::new(UNKNOWN),
@@ -90,6 +100,14 @@ impl Counters {
 
     pub(crate) fn set_state(&self, state: PeerState) {
         *self.state.lock() = state;
+    }
+
+    pub(crate) fn state(&self) -> PeerState {
+        *self.state.lock()
+    }
+
+    pub(crate) fn frames_dropped(&self, frames: u64) {
+        self.frames_dropped.fetch_add(frames, Ordering::Relaxed);
     }
 
     /// The first frame of a peer is a key frame: its queue lets nothing else through.

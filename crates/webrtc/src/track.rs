@@ -1,10 +1,22 @@
-//! One peer's RTP stream: RFC 3550 headers around the shared payloads, with the extensions the peer negotiated.
+//! One peer's RTP stream: RFC 3550 headers around the shared payloads, with the extensions the peer negotiated, and the
+//! memory of what was sent (RFC 4588).
 
-use bytes::Bytes;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use rand::Rng;
-use rtc_rtp::{Header, Packet};
+use rtc::shared::error::Error;
 
-use crate::packetise::PacketisedFrame;
+use crate::packetise::{PacketisedFrame, STAMP, Shape, ntp_duration};
+use crate::srtp::{PacketId, Srtp};
+
+/// A frame is remembered for so long: whatever a viewer asks for later would come too late.
+const REMEMBERED: Duration = Duration::from_secs(1);
+const MAX_REMEMBERED: usize = 128;
+/// Packets that may be sent again at once; each packet sent the first time adds a half.
+const MAX_CREDIT: u32 = 400;
 
 /// RTP header extensions we write, each under the id the offer gave it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,108 +45,249 @@ const PLAYOUT_DELAY_NONE: [u8; 3] = [0, 0, 0];
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrackIds {
     pub(crate) ssrc: u32,
-    /// SSRC of retransmissions, RFC 4588.
-    pub(crate) rtx_ssrc: u32,
     pub(crate) payload_type: u8,
+    /// SSRC and payload type of retransmissions, RFC 4588. Without, lost packets are sent again as they were.
+    pub(crate) rtx: Option<(u32, u8)>,
 }
 
 impl TrackIds {
-    pub(crate) fn random(payload_type: u8) -> Self {
+    pub(crate) fn random(payload_type: u8, rtx_payload_type: Option<u8>) -> Self {
         let mut rng = rand::rng();
         let ssrc: u32 = rng.random();
         let rtx_ssrc = std::iter::repeat_with(|| rng.random()).find(|&rtx| rtx != ssrc).unwrap_or(!ssrc);
-        Self { ssrc, rtx_ssrc, payload_type }
+        Self { ssrc, payload_type, rtx: rtx_payload_type.map(|payload_type| (rtx_ssrc, payload_type)) }
     }
 }
 
-/// Numbers packets.
+/// Sealed packets, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Burst {
+    pub(crate) bytes: Vec<u8>,
+    /// The length of each.
+    pub(crate) sizes: Vec<usize>,
+}
+
+impl Burst {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.sizes.clear();
+    }
+
+    pub(crate) fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes.as_slice();
+        self.sizes.iter().map_while(move |&size| {
+            let (packet, after) = rest.split_at_checked(size)?;
+            rest = after;
+            Some(packet)
+        })
+    }
+}
+
+/// What a sender report says of a track (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) ntp: u64,
+    pub(crate) rtp_time: u32,
+    pub(crate) packets: u32,
+    pub(crate) octets: u32,
+}
+
+/// Numbers, seals and remembers packets.
 pub(crate) struct Track {
     ids: TrackIds,
     extensions: Vec<(Extension, u8)>,
-    sequence_number: u16,
+    shape: Shape,
     time_offset: u32,
+    /// The next packet's sequence number with its rollovers.
+    next: u64,
+    next_rtx: u64,
+    /// The newest last.
+    history: VecDeque<Remembered>,
+    credit: u32,
+    octets: u64,
+    first: u64,
+}
+
+struct Remembered {
+    first: u64,
+    at: Instant,
+    frame: Arc<PacketisedFrame>,
 }
 
 impl Track {
     pub(crate) fn new(ids: TrackIds, extensions: Vec<(Extension, u8)>) -> Self {
         let mut rng = rand::rng();
         // RFC 3711 section 3.3.1: a start in the lower half keeps a loss at the very start from being taken for a wrap.
-        let sequence_number = rng.random_range(0..1 << 15);
-        Self { ids, extensions, sequence_number, time_offset: rng.random() }
+        let [next, next_rtx] = [0, 1].map(|_| rng.random_range(0..1 << 15));
+        let stamped = extensions.iter().any(|&(extension, _)| extension == Extension::AbsCaptureTime);
+        let shape = if stamped { Shape::Stamped } else { Shape::Plain };
+        let (history, credit, octets, first) = (VecDeque::new(), MAX_CREDIT / 4, 0, next);
+        Self {
+            ids,
+            extensions,
+            shape,
+            time_offset: rng.random(),
+            next,
+            next_rtx,
+            history,
+            credit,
+            octets,
+            first,
+        }
     }
 
-    /// The packets of `frame`, numbered on from the last one.
-    pub(crate) fn packets<'a>(&'a mut self, frame: &'a PacketisedFrame) -> impl Iterator<Item = Packet> + 'a {
-        let last = frame.payloads.len().saturating_sub(1);
-        frame.payloads.iter().enumerate().map(move |(index, payload)| {
-            let mut header = Header {
-                version: 2,
-                marker: index == last,
-                payload_type: self.ids.payload_type,
-                sequence_number: self.sequence_number,
-                timestamp: frame.rtp_time.wrapping_add(self.time_offset),
-                ssrc: self.ids.ssrc,
-                ..Header::default()
-            };
-            self.sequence_number = self.sequence_number.wrapping_add(1);
-            // Receivers take both from a frame's first packet, and keep a playout delay until told otherwise.
-            if index == 0 {
-                self.extend(&mut header, frame);
+    /// Gives numbers to the packets of `frame`; how many there are. To be sent by [`Track::write`].
+    pub(crate) fn begin(&mut self, now: Instant, frame: &Arc<PacketisedFrame>) -> usize {
+        let too_old = |sent: &Remembered| sent.at + REMEMBERED < now;
+        while self.history.len() >= MAX_REMEMBERED || self.history.front().is_some_and(too_old) {
+            self.history.pop_front();
+        }
+        let count = frame.payloads(self.shape).len();
+        self.history.push_back(Remembered { first: self.next, at: now, frame: Arc::clone(frame) });
+        self.next += count as u64;
+        self.credit = (self.credit + count as u32 / 2 + 1).min(MAX_CREDIT);
+        count
+    }
+
+    /// Seals packets of the frame that was begun last.
+    pub(crate) fn write(
+        &mut self,
+        range: Range<usize>,
+        srtp: &mut Srtp,
+        burst: &mut Burst,
+    ) -> Result<(), Error> {
+        let Some(Remembered { first, frame, .. }) = self.history.back() else { return Ok(()) };
+        let payloads = frame.payloads(self.shape);
+        let numbered = payloads.iter().enumerate().skip(range.start).take(range.len());
+        for (position, payload) in numbered {
+            let index = first + position as u64;
+            let start = burst.bytes.len();
+            let header = self.header(frame, position, payloads.len());
+            let (ssrc, payload_type) = (self.ids.ssrc, self.ids.payload_type);
+            let header_len = header.write_to(&mut burst.bytes, payload_type, index as u16, ssrc);
+            payload.write_to(&mut burst.bytes);
+            self.octets += payload.len() as u64;
+            srtp.seal(&mut burst.bytes, start, header_len, PacketId { ssrc, index })?;
+            burst.sizes.push(burst.bytes.len() - start);
+        }
+        Ok(())
+    }
+
+    /// Seals the packet of this sequence number once more; `false` when it is too old, or too much was asked for.
+    pub(crate) fn write_again(
+        &mut self,
+        now: Instant,
+        sequence_number: u16,
+        srtp: &mut Srtp,
+        burst: &mut Burst,
+    ) -> Result<bool, Error> {
+        let behind = (self.next as u16).wrapping_sub(sequence_number);
+        let Some(index) = self.next.checked_sub(u64::from(behind)).filter(|_| behind > 0) else {
+            return Ok(false);
+        };
+        let after = self.history.partition_point(|sent| sent.first <= index);
+        let sent = after.checked_sub(1).map(|at| &self.history[at]);
+        let Some(Remembered { first, frame, .. }) = sent.filter(|sent| sent.at + REMEMBERED >= now) else {
+            return Ok(false);
+        };
+        if self.credit == 0 {
+            return Ok(false);
+        }
+        let (position, payloads) = ((index - first) as usize, frame.payloads(self.shape));
+        let Some(payload) = payloads.get(position) else { return Ok(false) };
+        let (start, header) = (burst.bytes.len(), self.header(frame, position, payloads.len()));
+        let (id, header_len) = match self.ids.rtx {
+            Some((ssrc, payload_type)) => {
+                let id = PacketId { ssrc, index: self.next_rtx };
+                let header_len = header.write_to(&mut burst.bytes, payload_type, id.index as u16, ssrc);
+                burst.bytes.extend_from_slice(&sequence_number.to_be_bytes());
+                self.next_rtx += 1;
+                (id, header_len)
             }
-            Packet { header, payload: payload.clone() }
+            None => {
+                let (ssrc, payload_type) = (self.ids.ssrc, self.ids.payload_type);
+                let header_len = header.write_to(&mut burst.bytes, payload_type, sequence_number, ssrc);
+                (PacketId { ssrc, index }, header_len)
+            }
+        };
+        payload.write_to(&mut burst.bytes);
+        srtp.seal(&mut burst.bytes, start, header_len, id)?;
+        burst.sizes.push(burst.bytes.len() - start);
+        self.credit -= 1;
+        Ok(true)
+    }
+
+    /// For a sender report at `now`; `None` before the first frame.
+    pub(crate) fn sent(&self, now: Instant) -> Option<Sent> {
+        let newest = &self.history.back()?.frame;
+        let since = now.saturating_duration_since(newest.captured);
+        let ticks = (since.as_micros() * 90 / 1000) as u32;
+        Some(Sent {
+            ntp: newest.captured_ntp.wrapping_add(ntp_duration(since)),
+            rtp_time: newest.rtp_time.wrapping_add(self.time_offset).wrapping_add(ticks),
+            packets: (self.next - self.first) as u32,
+            octets: self.octets as u32,
         })
     }
 
-    fn extend(&self, header: &mut Header, frame: &PacketisedFrame) {
-        for &(extension, id) in &self.extensions {
-            let value = match extension {
-                Extension::PlayoutDelay if frame.key => Bytes::from_static(&PLAYOUT_DELAY_NONE),
-                Extension::PlayoutDelay => continue,
-                Extension::AbsCaptureTime => Bytes::copy_from_slice(&frame.captured_ntp.to_be_bytes()),
-            };
-            header
-                .set_extension(id, value)
-                .expect("ids are 1 to 14 and values at most 16 bytes, checked in the offer");
+    fn header(&self, frame: &PacketisedFrame, position: usize, count: usize) -> Header {
+        let mut header = Header {
+            marker: position + 1 == count,
+            timestamp: frame.rtp_time.wrapping_add(self.time_offset),
+            extensions: [0; STAMP + 4],
+            extensions_len: 0,
+        };
+        // Receivers take both from a frame's first packet, and keep a playout delay until told otherwise.
+        if position == 0 {
+            for &(extension, id) in &self.extensions {
+                match extension {
+                    Extension::PlayoutDelay if frame.key => header.extend(id, &PLAYOUT_DELAY_NONE),
+                    Extension::PlayoutDelay => {}
+                    Extension::AbsCaptureTime => header.extend(id, &frame.captured_ntp.to_be_bytes()),
+                }
+            }
         }
+        header
+    }
+}
+
+/// What differs between the packets of a stream.
+struct Header {
+    marker: bool,
+    timestamp: u32,
+    /// One-byte elements (RFC 8285 section 4.2); room for both of ours.
+    extensions: [u8; STAMP + 4],
+    extensions_len: usize,
+}
+
+impl Header {
+    fn extend(&mut self, id: u8, value: &[u8]) {
+        let at = self.extensions_len;
+        self.extensions[at] = id << 4 | (value.len() - 1) as u8;
+        self.extensions[at + 1..][..value.len()].copy_from_slice(value);
+        self.extensions_len += 1 + value.len();
+    }
+
+    /// Appends the header; its length.
+    fn write_to(&self, buffer: &mut Vec<u8>, payload_type: u8, sequence_number: u16, ssrc: u32) -> usize {
+        let words = self.extensions_len.div_ceil(4);
+        let mut fixed = [0; 12];
+        fixed[0] = 0x80 | u8::from(words > 0) << 4;
+        fixed[1] = u8::from(self.marker) << 7 | payload_type;
+        fixed[2..4].copy_from_slice(&sequence_number.to_be_bytes());
+        fixed[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        fixed[8..].copy_from_slice(&ssrc.to_be_bytes());
+        buffer.extend_from_slice(&fixed);
+        if words == 0 {
+            return fixed.len();
+        }
+        buffer.extend_from_slice(&[0xbe, 0xde, 0, words as u8]);
+        buffer.extend_from_slice(&self.extensions[..words * 4]);
+        fixed.len() + 4 + words * 4
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    fn frame(key: bool, rtp_time: u32) -> PacketisedFrame {
-        let payloads = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
-        PacketisedFrame { payloads, key, rtp_time, captured_ntp: 0x0102_0304_0506_0708 }
-    }
-
-    fn track() -> Track {
-        let ids = TrackIds { ssrc: 7, rtx_ssrc: 8, payload_type: 102 };
-        Track::new(ids, vec![(Extension::PlayoutDelay, 5), (Extension::AbsCaptureTime, 9)])
-    }
-
-    #[test]
-    fn sequence_numbers_continue_across_frames_and_the_last_packet_is_marked() {
-        let mut track = track();
-        track.sequence_number = u16::MAX;
-        let packets: Vec<_> = track.packets(&frame(true, 0)).collect();
-        let next: Vec<_> = track.packets(&frame(false, 3600)).collect();
-        let header = |packet: &Packet| (packet.header.sequence_number, packet.header.marker);
-        assert_eq!([header(&packets[0]), header(&packets[1])], [(u16::MAX, false), (0, true)]);
-        assert_eq!(header(&next[0]), (1, false));
-        assert_eq!(next[0].header.timestamp.wrapping_sub(packets[0].header.timestamp), 3600);
-    }
-
-    #[test]
-    fn a_key_frame_says_play_at_once_and_every_frame_when_it_was_taken() {
-        let mut track = track();
-        let key: Vec<_> = track.packets(&frame(true, 0)).collect();
-        assert_eq!(key[0].header.get_extension(5).unwrap().as_ref(), [0, 0, 0]);
-        assert_eq!(key[0].header.get_extension(9).unwrap().as_ref(), [1, 2, 3, 4, 5, 6, 7, 8]);
-        assert!(!key[1].header.extension, "only the first packet carries them");
-        let delta: Vec<_> = track.packets(&frame(false, 0)).collect();
-        assert!(delta[0].header.get_extension(5).is_none());
-        assert!(delta[0].header.get_extension(9).is_some());
-    }
-}
+#[path = "track/tests.rs"]
+mod tests;

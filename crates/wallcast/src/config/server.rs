@@ -50,12 +50,9 @@ pub(super) fn read(
     let (listen, webrtc) =
         (listen.or_flag(flags.listen, "--listen"), webrtc.or_flag(flags.webrtc_listen, "--webrtc-listen"));
     let rtsp = rtsp.or_flag(flags.rtsp_listen, "--rtsp-listen");
-    if webrtc.field.is_written() && webrtc.value.is_some_and(|address| address.port() != 0) {
-        findings.warning(&webrtc.field, "the port is not used yet: every viewer gets a UDP port of its own");
-    }
     let auth = if flags.auth_none { Some(Auth::Open) } else { auth };
     let used = [listen.tcp(), (rtsp.value.flatten(), &rtsp.field)];
-    refuse_shared_ports(&used, findings);
+    refuse_shared_ports(&[used[0], webrtc.tcp(), used[1]], findings);
     if let Some(auth) = &auth {
         // WebRTC's port answers nobody who has no session, and a session is opened over HTTP.
         for (address, field) in &used {
@@ -127,6 +124,7 @@ fn refuse_shared_ports(used: &[(Option<SocketAddr>, &Field<'_>)], findings: &mut
                 let (blamed, other) = if field.is_written() { (field, first) } else { (first, field) };
                 let found = format!("port {}, which {} has already", later.port(), other.path);
                 findings.problem(blamed, found, "another port");
+                break;
             }
         }
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use wallcast_webrtc::{OfferError, SessionId};
+use wallcast_webrtc::{OfferError, PatchError, Patched, SessionId};
 
 use crate::client::network;
 use crate::http::problem::Problem;
@@ -16,6 +16,7 @@ use crate::http::{Shared, body};
 const RETRY_AFTER_SECONDS: u64 = 10;
 /// An offer is a few KiB; a browser's largest is below 20.
 const MAX_OFFER_BYTES: usize = 64 * 1024;
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// `POST /whep/{name}`: 201 with the answer and the session's address.
 pub(super) async fn create(
@@ -40,8 +41,8 @@ pub(super) async fn create(
     match shared.running.peers.answer(&wall.source, &offer, network(client.ip())).await {
         Ok(answer) => {
             let location = format!("/whep/{}/{}", path_segment(&name), answer.id);
-            // Not the whole id: knowing that is the right to end the session.
-            let etag = format!("\"{}\"", answer.id.label());
+            // Has not the whole id in it: knowing that is the right to end the session.
+            let etag = format!("\"{}\"", answer.ice_session);
             (
                 StatusCode::CREATED,
                 [
@@ -58,6 +59,37 @@ pub(super) async fn create(
     }
 }
 
+/// `PATCH /whep/{name}/{session}` (RFC 9725 section 4.3): 204 for further candidates, 200 with our fragment for a restart
+/// of ICE, 412 when `If-Match` names an ICE session that is no more.
+pub(super) async fn patch(
+    State(shared): State<Shared>,
+    Path((_name, session)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(problem) = body::require(&headers, FRAGMENT) {
+        return problem.into_response();
+    }
+    let fragment = match body::read(body, MAX_OFFER_BYTES, "an SDP fragment").await {
+        Ok(fragment) => fragment,
+        Err(problem) => return problem.into_response(),
+    };
+    let expected = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(str::trim);
+    let expected = expected.filter(|value| *value != "*").map(|value| value.trim_matches('"'));
+    let patched = session
+        .parse::<SessionId>()
+        .map_err(|_| PatchError::Gone)
+        .and_then(|id| shared.running.peers.patch(&id, &fragment, expected));
+    match patched {
+        Ok(Patched::Trickled) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Patched::Restarted { fragment, ice_session }) => {
+            let etag = format!("\"{ice_session}\"");
+            ([(header::CONTENT_TYPE, FRAGMENT.to_owned()), (header::ETAG, etag)], fragment).into_response()
+        }
+        Err(error) => not_patched(&error).into_response(),
+    }
+}
+
 /// `DELETE /whep/{name}/{session}`: 200, or 404 when it is gone already.
 pub(super) async fn delete(
     State(shared): State<Shared>,
@@ -65,7 +97,32 @@ pub(super) async fn delete(
 ) -> Response {
     match session.parse::<SessionId>() {
         Ok(id) if shared.running.peers.close(&id).await => StatusCode::OK.into_response(),
-        _ => Problem::new(StatusCode::NOT_FOUND, "no such session", "one that has not ended").into_response(),
+        _ => gone().into_response(),
+    }
+}
+
+fn gone() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no such session", "one that has not ended")
+}
+
+fn not_patched(error: &PatchError) -> Problem {
+    match error {
+        PatchError::Gone => gone(),
+        PatchError::Unreadable => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "no fragment of SDP",
+            "one with the lines a=ice-ufrag and a=ice-pwd",
+        ),
+        PatchError::Stale => Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "the name of an ICE session that has ended",
+            "the newest ETag of this session, or * with a restart",
+        ),
+        PatchError::Internal(_) => {
+            tracing::warn!(%error, "could not restart ICE for a viewer");
+            let found = "a failure of the server, which its log names";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, found, "new ICE credentials")
+        }
     }
 }
 

@@ -159,9 +159,12 @@ fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wallcast"));
     command.args(arguments);
     if matches!(arguments.first(), Some(&("run" | "demo"))) {
-        for option in ["--listen", "--rtsp-listen"] {
+        // Every interface for viewers, as it comes: theirs is a browser's way.
+        for (option, address) in
+            [("--listen", "127.0.0.1:0"), ("--rtsp-listen", "127.0.0.1:0"), ("--webrtc-listen", "0.0.0.0:0")]
+        {
             if !arguments.contains(&option) {
-                command.args([option, "127.0.0.1:0"]);
+                command.args([option, address]);
             }
         }
     }

@@ -7,6 +7,7 @@ use rtc::sdp::description::common::Attribute;
 use rtc::sdp::description::media::MediaDescription;
 
 use crate::error::OfferError;
+use crate::ice::Credentials;
 use crate::profile::ProfileLevelId;
 use crate::track::Extension;
 
@@ -79,10 +80,13 @@ impl Offer {
         let bundle = bundle.into_iter().map(str::to_owned).collect();
         let extensions = extensions(section);
         let offer = Self { session, video, mid, bundle, format, extensions };
-        for required in ["ice-ufrag", "ice-pwd", "fingerprint"] {
+        for required in ["ice-ufrag", "ice-pwd"] {
             if offer.transport_attribute(required).is_none() {
                 return Err(unreadable(format!("no a={required}"), "one for the video section"));
             }
+        }
+        if !offer.transport_attributes("fingerprint").any(|found| sha_256(found).is_some()) {
+            return Err(unreadable("no a=fingerprint:sha-256", "one for the video section"));
         }
         Ok(offer)
     }
@@ -115,73 +119,74 @@ impl Offer {
         self.bundle.first().map(String::as_str)
     }
 
+    /// The section whose transport is used: the one that tags the bundle, or ours.
+    pub(crate) fn transport_mid(&self) -> &str {
+        self.bundle_tag().unwrap_or(&self.mid)
+    }
+
     /// The viewer insists on being the DTLS server (RFC 8842); all others let us choose.
     pub(crate) fn waits_for_dtls(&self) -> bool {
         self.transport_attribute("setup") == Some("passive")
     }
 
-    /// The offer as if it had asked for nothing but our stream: one recvonly section, one format and its RTX, the
-    /// extensions we write. No candidates: the viewer's own checks tell us its address (peer-reflexive, RFC 8445 section 7.3.1.3),
-    /// and dialling what an offer lists would let anybody make us send packets wherever he likes.
-    pub(crate) fn reduced(&self) -> SessionDescription {
-        let Format { payload_type, rtx_payload_type, .. } = self.format;
-        let section = &self.session.media_descriptions[self.video];
-        let mut reduced =
-            MediaDescription { media_name: section.media_name.clone(), ..MediaDescription::default() };
-        reduced.connection_information.clone_from(&section.connection_information);
-        // A bundle-only section has port 0, which in a lone section would mean rejected.
-        reduced.media_name.port.value = 9;
-        reduced.media_name.formats = vec![payload_type.to_string()];
-        reduced.attributes.push(attribute("mid", &self.mid));
-        reduced.attributes.push(property("recvonly"));
-        reduced.attributes.push(property("rtcp-mux"));
-        reduced.attributes.push(property("rtcp-rsize"));
-        reduced.attributes.push(attribute("rtpmap", &format!("{payload_type} H264/90000")));
-        reduced.attributes.push(attribute("fmtp", &format!("{payload_type} {}", self.format.fmtp())));
-        for feedback in ["nack", "nack pli", "ccm fir"] {
-            let offered = section.attributes.iter().any(|offered| {
-                let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
-                [payload_type.to_string().as_str(), "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
-            });
-            if offered {
-                reduced.attributes.push(attribute("rtcp-fb", &format!("{payload_type} {feedback}")));
-            }
-        }
-        if let Some(rtx) = rtx_payload_type {
-            reduced.media_name.formats.push(rtx.to_string());
-            reduced.attributes.push(attribute("rtpmap", &format!("{rtx} rtx/90000")));
-            reduced.attributes.push(attribute("fmtp", &format!("{rtx} apt={payload_type}")));
-        }
-        for (extension, id) in &self.extensions {
-            reduced.attributes.push(attribute("extmap", &format!("{id} {}", extension.uri())));
-        }
-        for key in ["ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"] {
-            reduced.attributes.extend(self.transport_attribute(key).map(|value| attribute(key, value)));
-        }
+    /// The viewer's half of ICE.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let value = |key| self.transport_attribute(key).unwrap_or_default().to_owned();
+        Credentials { ufrag: value("ice-ufrag"), password: value("ice-pwd") }
+    }
 
-        let mut session = SessionDescription {
-            attributes: Vec::new(),
-            media_descriptions: Vec::new(),
-            ..self.session.clone()
-        };
-        let kept = |kept: &&Attribute| matches!(kept.key.as_str(), "ice-lite" | "extmap-allow-mixed");
-        session.attributes.extend(self.session.attributes.iter().filter(kept).cloned());
-        session.attributes.push(attribute("group", &format!("BUNDLE {}", self.mid)));
-        session.media_descriptions.push(reduced);
-        session
+    /// SHA-256 of the viewer's certificate, as written in the offer.
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.transport_attributes("fingerprint").find_map(sha_256).unwrap_or_default()
+    }
+
+    /// The kinds of RTCP feedback that we heed, of those the offer names for our format.
+    pub(crate) fn feedback(&self) -> impl Iterator<Item = &'static str> {
+        let payload_type = self.format.payload_type.to_string();
+        let section = &self.session.media_descriptions[self.video];
+        ["nack", "nack pli", "ccm fir"].into_iter().filter(move |feedback| {
+            section.attributes.iter().any(|offered| {
+                let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
+                [payload_type.as_str(), "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
+            })
+        })
+    }
+
+    /// For the whole session, or for our section.
+    pub(crate) fn states(&self, property: &str) -> bool {
+        let section = &self.session.media_descriptions[self.video];
+        section.has_attribute(property) || self.session.attributes.iter().any(|found| found.key == property)
+    }
+
+    fn transport_attribute(&self, key: &str) -> Option<&str> {
+        self.transport_attributes(key).next()
     }
 
     /// What describes the transport stands in the section, or for the whole session, or (RFC 9143: a bundle-only
     /// section may leave it out) in the section the bundle is tagged by.
-    fn transport_attribute(&self, key: &str) -> Option<&str> {
-        let session = self.session.attributes.iter().find(|attribute| attribute.key == key);
+    fn transport_attributes(&self, key: &str) -> impl Iterator<Item = &str> {
         let sections = &self.session.media_descriptions;
-        let tagged = self.bundle_tag().and_then(|tag| {
-            let tagged = sections.iter().find(|section| value(section, "mid") == Some(tag));
-            tagged.and_then(|section| value(section, key))
-        });
-        value(&sections[self.video], key).or(session.and_then(|found| found.value.as_deref())).or(tagged)
+        let tagged = self
+            .bundle_tag()
+            .and_then(|tag| sections.iter().find(|section| value(section, "mid") == Some(tag)));
+        let places = [
+            Some(&sections[self.video].attributes),
+            Some(&self.session.attributes),
+            tagged.map(|section| &section.attributes),
+        ];
+        places
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(move |found| found.key == key)
+            .filter_map(|found| found.value.as_deref())
     }
+}
+
+/// The value of `a=fingerprint` when it is of the one kind that every WebRTC client has (RFC 8122, RFC 8827).
+fn sha_256(fingerprint: &str) -> Option<&str> {
+    let (kind, value) = fingerprint.split_once(' ')?;
+    kind.eq_ignore_ascii_case("sha-256").then(|| value.trim())
 }
 
 /// The mids of each `a=group:BUNDLE` (RFC 9143).

@@ -12,7 +12,8 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use rtc_rtp::codec::h264::H264Packet;
 use rtc_rtp::packetizer::Depacketizer;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use wallcast_webrtc::{Answer, OfferError, Peers, PeersConfig, ProfileLevelId, Source, SourceFrame};
@@ -85,7 +86,7 @@ impl Drop for Wall {
 }
 
 pub fn peers(config: PeersConfig) -> Peers {
-    Peers::new(config, &tokio::runtime::Handle::current()).unwrap()
+    Peers::new(config).unwrap()
 }
 
 pub fn on_loopback() -> PeersConfig {
@@ -233,6 +234,29 @@ impl Viewer {
         }
     }
 
+    /// An offer with new credentials.
+    pub async fn restart_ice(&self) -> String {
+        self.connection.restart_ice().await.unwrap();
+        let offer = self.connection.create_offer(None).await.unwrap();
+        self.connection.set_local_description(offer.clone()).await.unwrap();
+        offer.sdp
+    }
+
+    /// The first key frame, asked for again if it did not come first: on a busy machine the library loses what comes
+    /// before it has opened its track, which is as soon as the handshake is through. Browsers ask, too.
+    pub async fn key_frame(&mut self) -> Received {
+        let mut asked = false;
+        loop {
+            let frame = self.frame().await;
+            if frame.is_key() {
+                return frame;
+            }
+            if !std::mem::replace(&mut asked, true) {
+                self.send_pli(frame.ssrc).await;
+            }
+        }
+    }
+
     /// Waits for the other side's goodbye (DTLS close_notify).
     pub async fn told_goodbye(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
@@ -279,6 +303,37 @@ pub async fn lossy_path(port: u16, one_in: u32) -> u16 {
                     }
                 }
             }
+        }
+    });
+    address.port()
+}
+
+/// A way to the server's `port` over TCP alone (RFC 4571); where to send by UDP instead.
+pub async fn tcp_path(port: u16) -> u16 {
+    let front = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (mut down, mut up) = TcpStream::connect(("127.0.0.1", port)).await.unwrap().into_split();
+    let (address, front) = (front.local_addr().unwrap(), Arc::new(front));
+    let (viewer_sender, mut viewer) = watch::channel(None);
+    let inward = Arc::clone(&front);
+    tokio::spawn(async move {
+        let mut datagram = [0; 2048];
+        while let Ok((len, from)) = inward.recv_from(&mut datagram).await {
+            viewer_sender.send_replace(Some(from));
+            let frame = [&(len as u16).to_be_bytes()[..], &datagram[..len]].concat();
+            if up.write_all(&frame).await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        let viewer = viewer.wait_for(Option::is_some).await.unwrap().unwrap();
+        let mut frame = [0; 2048];
+        while let Ok(len) = down.read_u16().await {
+            let datagram = &mut frame[..usize::from(len)];
+            if down.read_exact(datagram).await.is_err() {
+                return;
+            }
+            let _ = front.send_to(datagram, viewer).await;
         }
     });
     address.port()

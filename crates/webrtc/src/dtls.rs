@@ -1,0 +1,217 @@
+//! The handshake (DTLS 1.2, RFC 6347) that gives the SRTP keys (RFC 5764), and the goodbye.
+
+mod client_hello;
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use rtc::crypto::{HashAlgorithm, RTCCryptoProvider};
+use rtc::dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc::dtls::crypto::Certificate;
+use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc::shared::TransportProtocol;
+use rtc::shared::error::Error;
+
+use crate::srtp::Srtp;
+use client_hello::ClientHello;
+
+/// Best first. GCM costs half of what AES-CM with HMAC-SHA1 does; every client has the latter.
+const PROFILES: [SrtpProtectionProfile; 2] =
+    [SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm, SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80];
+/// Datagrams kept until the ClientHello is whole.
+const MAX_EARLY: usize = 8;
+/// The library tells connections apart by address; ours has one, whatever path it takes.
+const VIEWER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+/// Who we are to every viewer: one certificate for the life of the process.
+pub(crate) struct Identity {
+    pub(crate) crypto: Arc<dyn RTCCryptoProvider>,
+    certificate: Certificate,
+    /// SHA-256, as SDP writes it.
+    fingerprint: String,
+}
+
+impl Identity {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        let crypto = rtc::crypto::default_provider().map_err(|error| Error::Other(error.to_string()))?;
+        let certificate = Certificate::generate_self_signed(vec!["wallcast".to_owned()], crypto.crypto())?;
+        let der = certificate.certificate.first().ok_or(Error::ErrNonCertificate)?;
+        let fingerprint = fingerprint(&crypto, der)?;
+        Ok(Self { crypto, certificate, fingerprint })
+    }
+
+    /// The value of `a=fingerprint`.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("sha-256 {}", self.fingerprint)
+    }
+}
+
+/// Lower-case hex with colons would do for browsers; RFC 8122 section 5 wants upper case.
+fn fingerprint(crypto: &Arc<dyn RTCCryptoProvider>, der: &[u8]) -> Result<String, Error> {
+    let hash =
+        crypto.crypto().hash(HashAlgorithm::Sha256, der).map_err(|error| Error::Other(error.to_string()))?;
+    Ok(hash.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"))
+}
+
+/// Who begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The viewer begins, as browsers do.
+    Server,
+    Client,
+}
+
+/// What a datagram led to.
+pub(crate) enum Step {
+    /// The handshake is through.
+    Keys(Box<Srtp>),
+    /// The viewer said goodbye (`close_notify`).
+    Closed,
+}
+
+pub(crate) struct Dtls {
+    identity: Arc<Identity>,
+    /// Of the viewer's certificate, from its offer.
+    expected: String,
+    role: Role,
+    state: State,
+    transmits: VecDeque<BytesMut>,
+}
+
+enum State {
+    /// Nobody has begun. A server waits for a whole ClientHello.
+    Waiting {
+        hello: ClientHello,
+        early: Vec<BytesMut>,
+    },
+    Open(Box<Endpoint>),
+    Closed,
+}
+
+impl Dtls {
+    /// `expected` is the SHA-256 fingerprint that the viewer's offer states.
+    pub(crate) fn new(identity: Arc<Identity>, expected: String, role: Role) -> Self {
+        let state = State::Waiting { hello: ClientHello::default(), early: Vec::new() };
+        Self { identity, expected, role, state, transmits: VecDeque::new() }
+    }
+
+    /// There is a path: a client begins.
+    pub(crate) fn start(&mut self, now: Instant) -> Result<(), Error> {
+        if self.role == Role::Client && matches!(self.state, State::Waiting { .. }) {
+            let config = self.config(&PROFILES)?;
+            let mut endpoint = endpoint(None);
+            endpoint.connect(now, VIEWER, config, None)?;
+            self.open(endpoint);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Result<Vec<Step>, Error> {
+        let datagrams = match &mut self.state {
+            State::Closed => return Ok(Vec::new()),
+            State::Open(_) => vec![BytesMut::from(datagram)],
+            State::Waiting { .. } if self.role == Role::Client => return Ok(Vec::new()),
+            State::Waiting { hello, early } => {
+                let offered = hello.add(datagram);
+                if early.len() == MAX_EARLY {
+                    // Not one of the fragments of a hello: the viewer repeats those.
+                    early.clear();
+                }
+                early.push(BytesMut::from(datagram));
+                let Some(offered) = offered else { return Ok(Vec::new()) };
+                let early = std::mem::take(early);
+                let best = PROFILES.iter().position(|&profile| offered.contains(&(profile as u16)));
+                let config = self.config(&PROFILES[best.unwrap_or(0)..][..1])?;
+                self.open(endpoint(Some(config)));
+                early
+            }
+        };
+        let State::Open(endpoint) = &mut self.state else { return Ok(Vec::new()) };
+        let mut steps = Vec::new();
+        for datagram in datagrams {
+            let events = endpoint.read(now, VIEWER, None, datagram);
+            self.transmits
+                .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
+            for event in events? {
+                match event {
+                    EndpointEvent::HandshakeComplete => {
+                        let state =
+                            endpoint.get_connection_state(VIEWER).ok_or(Error::HandshakeInProgress)?;
+                        steps.push(Step::Keys(Box::new(Srtp::new(state, self.identity.crypto.crypto())?)));
+                    }
+                    EndpointEvent::PeerClosed => {
+                        self.state = State::Closed;
+                        steps.push(Step::Closed);
+                        return Ok(steps);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        let State::Open(endpoint) = &mut self.state else { return Ok(()) };
+        let result = endpoint.handle_timeout(VIEWER, now);
+        self.transmits
+            .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
+        result
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(endpoint) => endpoint.poll_timeout(&VIEWER),
+            State::Waiting { .. } | State::Closed => None,
+        }
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
+        self.transmits.pop_front()
+    }
+
+    /// Says goodbye.
+    pub(crate) fn close(&mut self, now: Instant) {
+        if let State::Open(endpoint) = &mut self.state {
+            // Fails only where there is nobody to say it to.
+            let _ = endpoint.close(now);
+            self.transmits
+                .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
+        }
+        self.state = State::Closed;
+    }
+
+    fn open(&mut self, mut endpoint: Endpoint) {
+        self.transmits
+            .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
+        self.state = State::Open(Box::new(endpoint));
+    }
+
+    fn config(&self, profiles: &[SrtpProtectionProfile]) -> Result<Arc<HandshakeConfig>, Error> {
+        let (crypto, expected) = (Arc::clone(&self.identity.crypto), self.expected.clone());
+        // The certificates of browsers are self-signed: what counts is that the offer named this one (RFC 8827).
+        let verify = move |chain: &[Vec<u8>], _: &[_]| match chain.first() {
+            Some(der) if fingerprint(&crypto, der)?.eq_ignore_ascii_case(&expected) => Ok(()),
+            Some(_) => Err(Error::ErrNoMatchingCertificateFingerprint),
+            None => Err(Error::ErrNonCertificate),
+        };
+        let config = ConfigBuilder::default()
+            .with_crypto_provider(Arc::clone(&self.identity.crypto))
+            .with_certificates(vec![self.identity.certificate.clone()])
+            .with_srtp_protection_profiles(profiles.to_vec())
+            .with_client_auth(ClientAuthType::RequireAnyClientCert)
+            .with_insecure_skip_verify(true)
+            .with_verify_peer_certificate(Some(Arc::new(verify)))
+            .with_extended_master_secret(ExtendedMasterSecretType::Require)
+            .build(self.role == Role::Client, None)?;
+        Ok(Arc::new(config))
+    }
+}
+
+fn endpoint(server: Option<Arc<HandshakeConfig>>) -> Endpoint {
+    Endpoint::new(VIEWER, TransportProtocol::UDP, server)
+}

@@ -1,0 +1,397 @@
+//! A thread `webrtc-<n>` and the peers that live on it: sockets and clocks in, [`Peer`]'s calls out.
+//!
+//! All threads send on the same sockets; thread 0 alone receives, and hands over what is another thread's. A viewer
+//! sends one packet for every twenty it gets, so one receiver serves several senders; `SO_REUSEPORT` would save the
+//! handing over, but the kernel spreads by address, and a viewer has several addresses until ICE has chosen.
+//!
+//! A panic in one peer's code ends that peer.
+
+mod connections;
+pub(crate) mod mailbox;
+mod round;
+mod tcp;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::demux::PeerKey;
+use crate::gate::Room;
+use crate::path::{Path, Protocol};
+use crate::peer::{Event, Peer};
+use crate::peers::Seat;
+use crate::sockets::{Inbox, Patience, Sockets};
+use crate::source::Source;
+use crate::track::Burst;
+use mailbox::{Order, Shared};
+use round::Stream;
+use tcp::Connection;
+
+/// Frames go before datagrams at least this often, whatever a flood of these costs.
+const RECEIVING_SLICE: Duration = Duration::from_millis(4);
+/// A connection over TCP tells whose it is by then.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+
+const WAKE: Token = Token(0);
+/// Then a token for each UDP socket, then for each listener, then for each connection.
+const FIRST_SOCKET: usize = 1;
+
+/// A peer with what belongs to it.
+pub(crate) struct Resident {
+    pub(crate) number: u64,
+    pub(crate) peer: Peer,
+    pub(crate) source: Arc<Source>,
+    pub(crate) label: String,
+    /// Given up with the resident.
+    pub(crate) seat: Seat,
+    pub(crate) connected: Option<Instant>,
+    pub(crate) due: Option<Instant>,
+}
+
+struct Worker {
+    number: usize,
+    poll: Poll,
+    shared: Arc<Shared>,
+    orders: Receiver<Order>,
+    handed_over: Receiver<(u64, Path, Vec<u8>)>,
+    residents: HashMap<u64, Resident>,
+    streams: Vec<Stream>,
+    /// Peers that have ended since the streams were looked at.
+    left: Vec<u64>,
+    timers: BTreeSet<(Instant, u64)>,
+    inbox: Inbox,
+    /// UDP sockets that may have more.
+    readable: Vec<bool>,
+    connections: HashMap<Token, Connection>,
+    /// Those that may have more.
+    unread: Vec<Token>,
+    next_token: usize,
+    /// When listeners are asked again, after there were no more descriptors.
+    accept_again: Option<Instant>,
+    burst: Burst,
+}
+
+impl Worker {
+    fn new(
+        number: usize,
+        poll: Poll,
+        shared: Arc<Shared>,
+        orders: Receiver<Order>,
+        handed_over: Receiver<(u64, Path, Vec<u8>)>,
+    ) -> io::Result<Self> {
+        let mut next_token = FIRST_SOCKET;
+        let mut readable = Vec::new();
+        if number == 0 {
+            let udp = shared.sockets.udp().map(AsRawFd::as_raw_fd);
+            let descriptors: Vec<_> =
+                udp.chain(shared.sockets.tcp().iter().map(AsRawFd::as_raw_fd)).collect();
+            for descriptor in descriptors {
+                poll.registry().register(
+                    &mut SourceFd(&descriptor),
+                    Token(next_token),
+                    Interest::READABLE,
+                )?;
+                next_token += 1;
+            }
+            readable = vec![true; shared.sockets.udp().count()];
+        }
+        Ok(Self {
+            number,
+            poll,
+            shared,
+            orders,
+            handed_over,
+            residents: HashMap::new(),
+            streams: Vec::new(),
+            left: Vec::new(),
+            timers: BTreeSet::new(),
+            inbox: Inbox::new(),
+            readable,
+            connections: HashMap::new(),
+            unread: Vec::new(),
+            next_token,
+            accept_again: None,
+            burst: Burst::default(),
+        })
+    }
+
+    fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let wait = if self.readable.contains(&true) || !self.unread.is_empty() {
+                Some(Duration::ZERO)
+            } else {
+                self.next_due().map(|due| due.saturating_duration_since(Instant::now()))
+            };
+            // Interrupted by a signal: nothing is lost by another turn.
+            let _ = self.poll.poll(&mut events, wait);
+            for event in &events {
+                self.happened(event.token());
+            }
+            if self.obey() {
+                return;
+            }
+            self.send_frames();
+            self.receive();
+            std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
+            self.take_handed_over();
+            self.tick();
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let rounds = self.streams.iter().filter_map(Stream::due).min();
+        let timers = self.timers.first().map(|&(due, _)| due);
+        let unknown = self.connections.values().filter(|connection| connection.peer.is_none());
+        let unknown = unknown.map(|connection| connection.since + TELL_WITHIN).min();
+        [rounds, timers, unknown, self.accept_again].into_iter().flatten().min()
+    }
+
+    fn happened(&mut self, token: Token) {
+        let Some(socket) = token.0.checked_sub(FIRST_SOCKET) else { return };
+        let (udp, tcp) = (self.readable.len(), self.shared.sockets.tcp().len());
+        if token != WAKE && socket < udp {
+            self.readable[socket] = true;
+        } else if !self.readable.is_empty() && socket < udp + tcp {
+            self.accept();
+        } else {
+            self.connection_ready(token);
+        }
+    }
+
+    /// `true` when the thread is to end.
+    fn obey(&mut self) -> bool {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Take(resident) => {
+                    let number = resident.number;
+                    self.residents.insert(number, *resident);
+                    self.with_peer(number, |_, _| ());
+                }
+                Order::Close(number) => {
+                    self.with_peer(number, |peer, now| peer.close(now, "the viewer ended its session"))
+                }
+                Order::RestartIce { peer, local, remote } => {
+                    self.with_peer(peer, |peer, _| peer.restart_ice(local, remote));
+                }
+                Order::Adopt(peer, handed) => self.adopt(peer, *handed),
+                Order::Stop => {
+                    let everybody: Vec<_> = self.residents.keys().copied().collect();
+                    for number in everybody {
+                        self.with_peer(number, |peer, now| peer.close(now, "the server is stopping"));
+                    }
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn receive(&mut self) {
+        let begun = Instant::now();
+        let mut inbox = std::mem::replace(&mut self.inbox, Inbox::none());
+        for socket in 0..self.readable.len() {
+            while self.readable[socket] && begun.elapsed() < RECEIVING_SLICE {
+                let shared = Arc::clone(&self.shared);
+                self.readable[socket] = shared.sockets.receive(socket, &mut inbox, |received| {
+                    for datagram in received.datagrams() {
+                        self.deliver(received.path, datagram);
+                    }
+                });
+            }
+        }
+        self.inbox = inbox;
+    }
+
+    /// Passes a datagram on to whose it is.
+    fn deliver(&mut self, path: Path, datagram: &[u8]) {
+        let key = self.shared.demux.lock().route(path.remote, datagram);
+        match key {
+            Some(key) if key.worker == self.number => {
+                self.with_peer(key.number, |peer, now| peer.handle_datagram(now, path, datagram));
+            }
+            Some(key) => self.shared.hand_over(key, path, datagram),
+            None => {
+                self.shared.strangers.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn take_handed_over(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < RECEIVING_SLICE {
+            let Ok((number, path, datagram)) = self.handed_over.try_recv() else { return };
+            self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
+        }
+        self.shared.wake(self.number);
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        while let Some(&(due, number)) = self.timers.first().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, number));
+            self.with_peer(number, |peer, now| peer.handle_timeout(now));
+        }
+        if self.accept_again.is_some_and(|due| due <= now) {
+            self.accept_again = None;
+            self.accept();
+        }
+        let late =
+            |connection: &Connection| connection.peer.is_none() && connection.since + TELL_WITHIN <= now;
+        let late: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| late(connection))
+            .map(|(token, _)| *token)
+            .collect();
+        late.into_iter().for_each(|token| self.disconnect(token));
+    }
+
+    /// Lets a peer do something, and does what it wants done then. A panic ends the peer.
+    fn with_peer(&mut self, number: u64, act: impl FnOnce(&mut Peer, Instant)) {
+        let Some(resident) = self.residents.get_mut(&number) else { return };
+        let now = Instant::now();
+        let mut ended = None;
+        let worked = catch_unwind(AssertUnwindSafe(|| act(&mut resident.peer, now)));
+        if worked.is_err() {
+            ended = Some("its code panicked");
+        }
+        while let Some((path, datagram)) = resident.peer.poll_transmit() {
+            send(&self.shared.sockets, &mut self.connections, path, &datagram);
+        }
+        let key = PeerKey { worker: self.number, number };
+        while let (None, Some(event)) = (ended, resident.peer.poll_event()) {
+            let source = Arc::clone(&resident.source);
+            let happened = catch_unwind(AssertUnwindSafe(|| match event {
+                Event::Path(Path { protocol: Protocol::Udp, remote, .. }) => {
+                    self.shared.demux.lock().bind(remote, key);
+                    None
+                }
+                Event::Path(_) => None,
+                Event::Connected => {
+                    resident.connected = Some(now);
+                    tracing::info!(id = resident.label, source = source.name(), "viewer connected");
+                    join(&mut self.streams, &self.shared, self.number, &source, number);
+                    source.key_frame_needed();
+                    None
+                }
+                Event::KeyFrameNeeded => {
+                    source.key_frame_needed();
+                    None
+                }
+                Event::Ended(why) => Some(why),
+            }));
+            ended = happened.unwrap_or(Some("its code panicked"));
+        }
+        match ended {
+            Some(why) => self.remove(number, now, why),
+            None => {
+                let due = resident.peer.poll_timeout();
+                if due != resident.due {
+                    resident.due.take().map(|due| self.timers.remove(&(due, number)));
+                    self.timers.extend(due.map(|due| (due, number)));
+                    resident.due = due;
+                }
+            }
+        }
+    }
+
+    /// Ends a peer's life, whatever state it is in.
+    fn remove(&mut self, number: u64, now: Instant, why: &'static str) {
+        let Some(mut resident) = self.residents.remove(&number) else { return };
+        // Nothing to say once it has ended; after a panic the viewer is told, if that can be done.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            resident.peer.close(now, why);
+            while let Some((path, datagram)) = resident.peer.poll_transmit() {
+                send(&self.shared.sockets, &mut self.connections, path, &datagram);
+            }
+        }));
+        resident.due.map(|due| self.timers.remove(&(due, number)));
+        self.streams.retain_mut(|stream| stream.leave(number));
+        self.left.push(number);
+        self.shared.demux.lock().forget(PeerKey { worker: self.number, number });
+        self.shared.peer_left(self.number);
+        let owned = self.connections.iter().filter(|(_, connection)| connection.peer == Some(number));
+        let owned: Vec<_> = owned.map(|(token, _)| *token).collect();
+        owned.into_iter().for_each(|token| self.disconnect(token));
+        resident.log_end(now, why);
+        drop(resident.seat);
+    }
+}
+
+impl Resident {
+    fn log_end(&self, now: Instant, why: &str) {
+        let (id, source) = (self.label.as_str(), self.source.name());
+        match self.connected {
+            Some(connected) => {
+                let watched = format_args!("{:.1} s", now.saturating_duration_since(connected).as_secs_f64());
+                let frames = self.peer.counters().frames_sent();
+                tracing::info!(id, source, why, %watched, frames, "viewer gone");
+            }
+            None => tracing::info!(id, source, why, "viewer never connected"),
+        }
+    }
+}
+
+/// Adds a peer to the stream of its source, which begins with its first peer.
+fn join(streams: &mut Vec<Stream>, shared: &Arc<Shared>, worker: usize, source: &Arc<Source>, number: u64) {
+    match streams.iter_mut().find(|stream| Arc::ptr_eq(stream.source(), source)) {
+        Some(stream) => stream.join(number),
+        None => {
+            let waking = Arc::downgrade(shared);
+            let wake = move || {
+                if let Some(shared) = waking.upgrade() {
+                    shared.wake(worker);
+                }
+            };
+            let mut stream = Stream::new(source.subscribe(Box::new(wake)));
+            stream.join(number);
+            streams.push(stream);
+        }
+    }
+}
+
+fn connection_of(connections: &mut HashMap<Token, Connection>, path: Path) -> Option<&mut Connection> {
+    connections.values_mut().find(|connection| connection.path == path)
+}
+
+/// A connection that breaks is noticed when it is read.
+fn send(sockets: &Sockets, connections: &mut HashMap<Token, Connection>, path: Path, datagram: &[u8]) {
+    match path.protocol {
+        Protocol::Udp => sockets.send_one(path, datagram),
+        Protocol::Tcp => {
+            let _ =
+                connection_of(connections, path).map(|connection| connection.write([datagram].into_iter()));
+        }
+    }
+}
+
+fn send_burst(
+    sockets: &Sockets,
+    connections: &mut HashMap<Token, Connection>,
+    path: Path,
+    burst: &Burst,
+    patience: &mut Patience,
+) {
+    match path.protocol {
+        Protocol::Udp => sockets.send(path, burst, patience),
+        Protocol::Tcp => {
+            let _ = connection_of(connections, path).map(|connection| connection.write(burst.packets()));
+        }
+    }
+}
+
+fn room(connections: &mut HashMap<Token, Connection>, path: Path) -> Room {
+    match path.protocol {
+        Protocol::Udp => Room::Drained,
+        Protocol::Tcp => connection_of(connections, path).map_or(Room::None, |connection| connection.room()),
+    }
+}
