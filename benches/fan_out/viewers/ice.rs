@@ -32,6 +32,8 @@ pub(super) struct Ice {
     controlling: bool,
     tie_breaker: u64,
     step: Step,
+    /// The controlling side has nominated, maybe before our own check is through (RFC 8445 section 7.3.1.5).
+    is_chosen: bool,
     check: Option<TransactionId>,
     due: Instant,
     consent: Instant,
@@ -49,7 +51,8 @@ impl Ice {
     pub(super) fn new(now: Instant, local: Credentials, terms: &Terms) -> Self {
         let (remote, controlling) = (terms.credentials.clone(), terms.controlling);
         let (step, check) = (Step::Checking, None);
-        Self { local, remote, controlling, tie_breaker: rand::random(), step, check, due: now, consent: now }
+        let (tie_breaker, is_chosen) = (rand::random(), false);
+        Self { local, remote, controlling, tie_breaker, step, is_chosen, check, due: now, consent: now }
     }
 
     pub(super) fn is_nominated(&self) -> bool {
@@ -125,6 +128,7 @@ impl Ice {
     fn answered(&mut self, now: Instant) {
         self.consent = now;
         self.step = match self.step {
+            Step::Checking if self.is_chosen => Step::Nominated,
             Step::Checking => {
                 self.due = now;
                 Step::Nominating

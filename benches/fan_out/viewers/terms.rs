@@ -32,6 +32,7 @@ pub struct Terms {
     /// We made the offer, so the nomination is ours.
     pub(super) controlling: bool,
     pub(super) payload_type: u8,
+    mid: String,
 }
 
 impl Credentials {
@@ -44,15 +45,15 @@ impl Credentials {
 impl Introduction {
     /// To receive one H.264 stream, as a browser asks for it.
     pub fn offer(&self) -> String {
-        self.description("actpass", H264, Some(RTX))
+        self.description("actpass", "0", H264, Some(RTX))
     }
 
     /// To an offer whose terms are `terms`: we begin the handshake.
     pub fn answer(&self, terms: &Terms) -> String {
-        self.description("active", terms.payload_type, None)
+        self.description("active", &terms.mid, terms.payload_type, None)
     }
 
-    fn description(&self, setup: &str, h264: u8, rtx: Option<u8>) -> String {
+    fn description(&self, setup: &str, mid: &str, h264: u8, rtx: Option<u8>) -> String {
         let Credentials { ufrag, password } = &self.credentials;
         let (fingerprint, ip, port) = (&self.fingerprint, self.address.ip(), self.address.port());
         let formats =
@@ -62,7 +63,7 @@ impl Introduction {
             "o=- 1 2 IN IP4 127.0.0.1".to_owned(),
             "s=-".to_owned(),
             "t=0 0".to_owned(),
-            "a=group:BUNDLE 0".to_owned(),
+            format!("a=group:BUNDLE {mid}"),
             "a=extmap-allow-mixed".to_owned(),
             "a=msid-semantic: WMS".to_owned(),
             format!("m=video 9 UDP/TLS/RTP/SAVPF{formats}"),
@@ -72,7 +73,7 @@ impl Introduction {
             format!("a=ice-pwd:{password}"),
             format!("a=fingerprint:sha-256 {fingerprint}"),
             format!("a=setup:{setup}"),
-            "a=mid:0".to_owned(),
+            format!("a=mid:{mid}"),
             "a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay".to_owned(),
             "a=recvonly".to_owned(),
             "a=rtcp-mux".to_owned(),
@@ -115,6 +116,7 @@ impl Terms {
             fingerprint: fingerprint.to_owned(),
             controlling,
             payload_type,
+            mid: value("mid")?,
         })
     }
 }
