@@ -135,6 +135,11 @@ pub fn serve_if_asked() -> anyhow::Result<()> {
     }
     // Before there is a thread: runtimes count the cores that they may use.
     cpu::pin(SERVERS_CORE)?;
+    std::thread::spawn(|| {
+        // Ends with whoever holds the other end, even where that is killed.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     let (film, hold) = (Film::read(Path::new(film))?, Duration::from_millis(hold.parse()?));
     match Kind::ALL.into_iter().find(|known| known.name() == kind) {
         Some(Kind::Ours) => ours::serve(film, hold),
@@ -146,7 +151,7 @@ pub fn serve_if_asked() -> anyhow::Result<()> {
 
 /// Starts a process on the servers' core and waits for the first line it says.
 fn spawn(command: &mut Command) -> anyhow::Result<(Child, String)> {
-    let mut child = on_the_servers_core(|| command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn())?
+    let mut child = on_the_servers_core(|| command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn())?
         .with_context(|| format!("{command:?}"))?;
     let mut said = String::new();
     let output = child.stdout.take().context("it is piped")?;

@@ -41,6 +41,11 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait Door {
     /// Tells the server of a viewer, and the viewer of the server.
     fn enter(&mut self, viewer: &Introduction) -> anyhow::Result<Admission>;
+
+    /// Where viewers of this server receive. All of it is on this machine, and goes over loopback.
+    fn home(&self) -> Ipv4Addr {
+        Ipv4Addr::LOCALHOST
+    }
 }
 
 /// How a viewer goes on.
@@ -147,7 +152,7 @@ impl Fleet {
     }
 
     fn enter(&mut self, decrypts: bool, door: &mut dyn Door) -> anyhow::Result<Viewer> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = UdpSocket::bind((door.home(), 0))?;
         socket.set_nonblocking(true)?;
         sockets::set_room(&socket, RECEIVE_BUFFER)?;
         if decrypts {

@@ -39,7 +39,7 @@ pub(super) fn start(film: &Path, hold: Duration) -> anyhow::Result<Server> {
             Err(_) => sleep(Duration::from_millis(100)),
         }
     };
-    server.door = Box::new(Session { gateway, session });
+    server.door = Box::new(Session { gateway, session, home: address_of_this_machine()? });
     server._player = Some(Player::start(Film::read(film)?, hold, rtp)?);
     Ok(server)
 }
@@ -114,9 +114,15 @@ impl Gateway {
 struct Session {
     gateway: Gateway,
     session: u64,
+    home: Ipv4Addr,
 }
 
 impl Door for Session {
+    /// Janus has no candidate on loopback, and what it sends there from another address does not arrive.
+    fn home(&self) -> Ipv4Addr {
+        self.home
+    }
+
     fn enter(&mut self, viewer: &Introduction) -> anyhow::Result<Admission> {
         let session = format!("/{}", self.session);
         let attach = json!({"janus": "attach", "plugin": "janus.plugin.streaming"});
@@ -158,6 +164,16 @@ fn configure(folder: &PathBuf, http: u16, rtp: u16) -> anyhow::Result<()> {
          videocodec = \"h264\"\n videofmtp = \"profile-level-id=42e01f;packetization-mode=1\"\n}}\n"
     );
     Ok(std::fs::write(folder.join("janus.plugin.streaming.jcfg"), mountpoint)?)
+}
+
+/// The one that would be used to reach a network far away; nothing is sent.
+fn address_of_this_machine() -> anyhow::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9))?;
+    match socket.local_addr()? {
+        SocketAddr::V4(address) => Ok(*address.ip()),
+        SocketAddr::V6(address) => bail!("found {address}, expected an address by IPv4"),
+    }
 }
 
 fn free_tcp_port() -> anyhow::Result<u16> {
