@@ -27,6 +27,9 @@ pub const RTP_TICK: u32 = 3600;
 /// The longest a newcomer waits for his key frame.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Frames that wait while a delay is injected.
+const HELD: usize = 16;
+
 /// In bytes from a slice's NAL unit header on; behind every field of a slice header that a server might read.
 const STAMP_AT: usize = 24;
 /// Nanoseconds since 1970, four bits a byte, each byte above 3, so that no start code comes about.
@@ -116,6 +119,25 @@ impl Film {
         wanted: &AtomicBool,
         mut hand_in: impl FnMut(Frame),
     ) {
+        if hold.is_zero() {
+            return self.tick(is_over, wanted, |frame, _| hand_in(frame));
+        }
+        // A line, because frames come while others are held.
+        std::thread::scope(|scope| {
+            let (line, held) = std::sync::mpsc::sync_channel(HELD);
+            scope.spawn(move || {
+                self.tick(is_over, wanted, |frame, stamped| {
+                    let _ = line.send((frame, stamped + hold));
+                });
+            });
+            for (frame, due) in held {
+                sleep(due.saturating_duration_since(Instant::now()));
+                hand_in(frame);
+            }
+        });
+    }
+
+    fn tick(&self, is_over: &AtomicBool, wanted: &AtomicBool, mut ready: impl FnMut(Frame, Instant)) {
         let start = Instant::now();
         let (mut next, mut last_key) = (0, None::<Instant>);
         for tick in (0u32..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
@@ -131,10 +153,7 @@ impl Film {
             }
             next = (next + 1) % self.units.len();
             let annex_b = unit.stamped(nanoseconds());
-            if hold > Duration::ZERO {
-                sleep(hold);
-            }
-            hand_in(Frame { annex_b, key: unit.key, rtp_time: tick.wrapping_mul(RTP_TICK) });
+            ready(Frame { annex_b, key: unit.key, rtp_time: tick.wrapping_mul(RTP_TICK) }, Instant::now());
         }
     }
 

@@ -44,6 +44,11 @@ class Track(MediaStreamTrack):
 tracks, connections, wanted = [], set(), asyncio.Event()
 
 
+def hand_in(packet, key):
+    for track in tracks:
+        track.offer(packet, key)
+
+
 async def play(units, hold):
     start, number, last_key = time.monotonic(), 0, 0.0
     tick = 0
@@ -58,13 +63,10 @@ async def play(units, hold):
             last_key = time.monotonic()
         now = time.time_ns()
         nibbles = bytes(0x40 | now >> (60 - 4 * n) & 0xF for n in range(16))
-        if hold:
-            await asyncio.sleep(hold)
         packet = av.Packet(unit[:stamp] + nibbles + unit[stamp + 16 :])
         packet.pts = tick * RTP_TICK
         packet.time_base = fractions.Fraction(1, 90000)
-        for track in tracks:
-            track.offer(packet, key)
+        asyncio.get_running_loop().call_later(hold, hand_in, packet, key)
         tick += 1
 
 
