@@ -247,3 +247,64 @@ pub(crate) fn nal_units(annex_b: &[u8]) -> impl Iterator<Item = std::ops::Range<
         Some(start..end)
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn unit(key: bool, seed: u8) -> Unit {
+        let mut annex_b = if key { vec![0, 0, 0, 1, 0x67, 1, 2, 0, 0, 0, 1, 0x68, 3] } else { Vec::new() };
+        annex_b.extend([0, 0, 0, 1, if key { 0x65 } else { 0x41 }]);
+        annex_b.extend((0..200).map(|i| (i ^ seed) | 0x80));
+        Unit::new(annex_b, key).unwrap()
+    }
+
+    #[test]
+    fn a_frame_is_recognised_with_the_time_it_was_stamped_and_not_when_a_byte_is_wrong() {
+        let film = Film { units: vec![unit(true, 1), unit(false, 2), unit(false, 3)] };
+        let recogniser = film.recogniser();
+        let stamp = 0x1234_5678_9abc_def0;
+        for (number, unit) in film.units.iter().enumerate() {
+            let frame = unit.stamped(stamp);
+            assert_eq!(recogniser.recognise(&frame), Some((number, Duration::from_nanos(stamp))));
+            for at in [frame.len() - 1, unit.stamp - 1, unit.stamp + STAMP_LEN] {
+                let mut broken = frame.to_vec();
+                broken[at] ^= 0x40;
+                assert_eq!(recogniser.recognise(&broken), None, "byte {at} of frame {number}");
+            }
+            assert_eq!(recogniser.recognise(&frame[..frame.len() - 1]), None);
+        }
+        let follows = |last, next| recogniser.follows(last, next);
+        assert!(follows(0, 1) && follows(2, 0) && follows(1, 0), "a film may begin again at any time");
+        assert!(!follows(0, 2) && !follows(1, 1));
+    }
+
+    #[test]
+    fn a_film_that_was_written_is_read_again() {
+        let film = Film { units: vec![unit(true, 1), unit(false, 2)] };
+        let file = std::env::temp_dir().join(format!("wallcast-film-{}", std::process::id()));
+        film.write(&file).unwrap();
+        let read = Film::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let contents = |film: &Film| {
+            film.units.iter().map(|unit| (unit.annex_b.clone(), unit.key, unit.stamp)).collect::<Vec<_>>()
+        };
+        assert_eq!(contents(&read), contents(&film));
+    }
+
+    #[test]
+    fn what_is_held_comes_late_and_everything_comes() {
+        let film = Film { units: vec![unit(true, 1), unit(false, 2)] };
+        let recogniser = film.recogniser();
+        let (is_over, mut frames, hold) = (AtomicBool::new(false), Vec::new(), Duration::from_millis(100));
+        film.play_until(&is_over, hold, &AtomicBool::new(false), |frame| {
+            let (number, stamped) = recogniser.recognise(&frame.annex_b).unwrap();
+            frames.push((number, Duration::from_nanos(nanoseconds()).saturating_sub(stamped)));
+            is_over.store(frames.len() >= 6, Ordering::Relaxed);
+        });
+        assert!(frames.iter().all(|(_, late)| *late >= hold), "{frames:?}");
+        let numbers: Vec<_> = frames.iter().take(6).map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [0, 1, 0, 1, 0, 1]);
+    }
+}

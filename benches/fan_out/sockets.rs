@@ -140,3 +140,40 @@ fn arrived(header: &libc::msghdr) -> Duration {
     }
     Duration::ZERO
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_at_once_arrives_as_datagrams_with_the_time_of_their_arrival() {
+        let [sender, receiver] = [0, 1].map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        stamp(&receiver).unwrap();
+        set_room(&receiver, 1 << 20).unwrap();
+        let SocketAddr::V4(address) = receiver.local_addr().unwrap() else { panic!("bound to IPv4") };
+        let datagrams: Vec<u8> = (0..40 * 1000 + 300).map(|at| (at / 1000) as u8).collect();
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let sent = clock();
+        send_segmented(&sender, address, &datagrams, 1000).unwrap();
+        let (mut inbox, mut found, began) = (Inbox::default(), Vec::new(), Instant::now());
+        while found.len() < 41 && began.elapsed() < Duration::from_secs(10) {
+            inbox.empty(&receiver, false, |datagram, arrived| {
+                assert!(arrived >= sent && arrived <= clock(), "{sent:?} {arrived:?}");
+                assert!(datagram.iter().all(|byte| *byte == datagram[0]));
+                found.push((datagram[0], datagram.len()));
+            });
+        }
+        let expected: Vec<(u8, usize)> = (0..40).map(|number| (number, 1000)).chain([(40, 300)]).collect();
+        assert_eq!(found, expected);
+        send_segmented(&sender, address, &datagrams[..2000], 1000).unwrap();
+        let mut lengths = Vec::new();
+        while lengths.len() < 2 && began.elapsed() < Duration::from_secs(10) {
+            inbox.empty(&receiver, true, |datagram, _| lengths.push(datagram.len()));
+        }
+        assert_eq!(lengths, [BEGINNING, BEGINNING]);
+    }
+}

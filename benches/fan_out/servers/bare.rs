@@ -25,17 +25,20 @@ const MAX_SEGMENTS: usize = 64;
 pub(super) fn serve(film: Film, hold: Duration) -> anyhow::Result<()> {
     let provider = rtc::crypto::default_provider().map_err(|error| anyhow!("{error}"))?;
     let arrivals = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    arrivals.set_nonblocking(true)?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     super::say(&format!("{} {}", arrivals.local_addr()?, socket.local_addr()?))?;
-    let mut receivers: Vec<Receiver> = Vec::new();
-    let (mut buffer, wanted) = (Vec::with_capacity(1 << 16), AtomicBool::new(false));
-    film.play(hold, &wanted, |frame| {
+    let (newcomers, doorstep) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("arrivals".to_owned()).spawn(move || {
         let mut port = [0; 2];
         while arrivals.recv(&mut port).is_ok() {
             let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, u16::from_be_bytes(port));
-            receivers.extend(Receiver::new(address, provider.crypto()));
+            let _ = newcomers.send(address);
         }
+    })?;
+    let mut receivers: Vec<Receiver> = Vec::new();
+    let (mut buffer, wanted) = (Vec::with_capacity(1 << 16), AtomicBool::new(false));
+    film.play(hold, &wanted, |frame| {
+        receivers.extend(doorstep.try_iter().filter_map(|address| Receiver::new(address, provider.crypto())));
         let payloads = packetise(&frame.annex_b);
         for receiver in &mut receivers {
             if frame.key || receiver.has_begun {

@@ -149,3 +149,27 @@ impl Checker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_counted_over_a_rollover_and_what_comes_late_is_not_lost() {
+        let mut stream = Stream::new(102, None);
+        let mut send = |number: u16, marker: u8, payload_type: u8| {
+            let mut packet = [0x80, marker << 7 | payload_type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+            packet[2..4].copy_from_slice(&number.to_be_bytes());
+            stream.packet(&packet, Duration::ZERO);
+        };
+        // Of 0xfffe to 3 one comes late, one never, and another payload type is none of ours.
+        for (number, marker) in [(0xfffe, 0), (0xffff, 1), (1, 0), (0, 0), (3, 1)] {
+            send(number, marker, 102);
+        }
+        send(9, 1, 103);
+        assert_eq!((stream.packets, stream.frames, stream.lost()), (5, 2, 1));
+        let report = stream.report().unwrap_or_default();
+        assert_eq!((report[11], report[15]), (7, 1), "whose, and how many");
+        assert_eq!(report[16..20], 0x1_0003_u32.to_be_bytes());
+    }
+}
