@@ -77,7 +77,7 @@ pub struct Fleet {
 pub struct Totals {
     /// Those who get the stream.
     pub watching: usize,
-    /// Those whose server fell silent, or whose handshake failed.
+    /// Those for whom it is over; see [`Fleet::why_one_ended`].
     pub ended: usize,
     /// RTP packets.
     pub packets: u64,
@@ -109,7 +109,13 @@ impl Fleet {
         }
         let deadline = Instant::now() + JOIN_TIMEOUT;
         while self.totals().watching < count {
-            ensure!(Instant::now() < deadline, "of {count} viewers not all got packets: {:?}", self.totals());
+            let why = || self.why_one_ended().unwrap_or("nobody ended");
+            ensure!(
+                Instant::now() < deadline,
+                "of {count} viewers not all got packets: {:?}; {}",
+                self.totals(),
+                why()
+            );
             self.run(SWEEP);
         }
         Ok(())
@@ -133,7 +139,7 @@ impl Fleet {
         let mut totals = Totals::default();
         for viewer in &self.viewers {
             totals.watching += usize::from(viewer.stream.packets > 0);
-            totals.ended += usize::from(viewer.has_ended);
+            totals.ended += usize::from(viewer.ended.is_some());
             totals.packets += viewer.stream.packets;
             totals.frames += viewer.stream.frames;
             totals.lost += viewer.stream.lost();
@@ -143,6 +149,11 @@ impl Fleet {
             }
         }
         totals
+    }
+
+    /// Of the first one that did.
+    pub fn why_one_ended(&self) -> Option<&str> {
+        self.viewers.iter().find_map(|viewer| viewer.ended.as_deref())
     }
 
     /// From handing in a frame to its last packet's arrival, of each decrypted frame since this was asked last.
@@ -179,7 +190,7 @@ impl Fleet {
         };
         socket.connect(server)?;
         let report_due = now + REPORT_INTERVAL.mul_f64(random_range(1.0..2.0));
-        Ok(Viewer { socket, server, phase, stream, reports: None, report_due, has_ended: false })
+        Ok(Viewer { socket, server, phase, stream, reports: None, report_due, ended: None })
     }
 
     fn sweep(&mut self) {
@@ -201,7 +212,8 @@ struct Viewer {
     /// Seals receiver reports.
     reports: Option<Box<Context>>,
     report_due: Instant,
-    has_ended: bool,
+    /// Why it is over.
+    ended: Option<String>,
 }
 
 enum Phase {
@@ -244,12 +256,14 @@ impl Viewer {
                 let _ = answer.map(|answer| self.socket.send(&answer));
             }
             Phase::Joining { handshake, .. } => {
-                if handshake.handle(now, datagram).is_err() {
-                    self.has_ended = true;
+                if let Err(error) = handshake.handle(now, datagram) {
+                    self.ended.get_or_insert_with(|| format!("its handshake failed: {error:#}"));
                 }
             }
             // The server says goodbye (an alert).
-            Phase::Watching(_) if datagram.first() == Some(&21) => self.has_ended = true,
+            Phase::Watching(_) if datagram.first() == Some(&21) => {
+                self.ended.get_or_insert_with(|| "the server said goodbye".to_owned());
+            }
             Phase::Watching(_) | Phase::Bare => {}
         }
         self.advance(now);
@@ -267,10 +281,16 @@ impl Viewer {
         if let Phase::Joining { ice, .. } | Phase::Watching(ice) = &mut self.phase {
             let check = ice.poll(now, identity.crypto());
             let _ = check.map(|check| self.socket.send(&check));
-            self.has_ended |= ice.is_lost(now);
+            if ice.is_lost(now) {
+                let phase =
+                    if self.stream.packets > 0 { "while it watched" } else { "before it got a packet" };
+                self.ended.get_or_insert_with(|| format!("the server answered no check for 30 s, {phase}"));
+            }
         }
-        if let Phase::Joining { handshake, .. } = &mut self.phase {
-            self.has_ended |= handshake.timeout(now).is_err();
+        if let Phase::Joining { handshake, .. } = &mut self.phase
+            && let Err(error) = handshake.timeout(now)
+        {
+            self.ended.get_or_insert_with(|| format!("its handshake was given up: {error:#}"));
         }
         if now >= self.report_due {
             self.report_due = now + REPORT_INTERVAL;
@@ -284,8 +304,10 @@ impl Viewer {
     /// Whatever follows from what was heard, or from time.
     fn advance(&mut self, now: Instant) {
         let Phase::Joining { ice, handshake } = &mut self.phase else { return };
-        if ice.is_nominated() {
-            self.has_ended |= handshake.start(now).is_err();
+        if ice.is_nominated()
+            && let Err(error) = handshake.start(now)
+        {
+            self.ended.get_or_insert_with(|| format!("its handshake did not begin: {error:#}"));
         }
         while let Some(datagram) = handshake.poll_transmit() {
             let _ = self.socket.send(&datagram);
