@@ -19,6 +19,32 @@ pub fn of(command: &mut Command) -> anyhow::Result<Duration> {
     Ok(used(libc::RUSAGE_CHILDREN) - before)
 }
 
+/// What another process has used up to now: its threads that live now, to the nanosecond.
+pub fn of_process(pid: u32) -> anyhow::Result<Duration> {
+    let mut total = Duration::ZERO;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between two lines of this.
+        let Ok(times) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        let nanoseconds = times.split(' ').next().and_then(|first| first.parse().ok());
+        total += Duration::from_nanos(nanoseconds.context("a schedstat without times")?);
+    }
+    Ok(total)
+}
+
+/// What another process holds in memory, in bytes.
+pub fn resident(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no resident set")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
+}
+
+/// Keeps this thread, and those and the processes it starts from now on, on one core.
+pub fn pin(core: usize) -> anyhow::Result<()> {
+    let mut only = rustix::thread::CpuSet::new();
+    only.set(core);
+    rustix::thread::sched_setaffinity(None, &only).with_context(|| format!("no core {core} to run on"))
+}
+
 /// The median; of an even number the lower one.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -1,0 +1,50 @@
+//! `wallcast-webrtc` and nothing else of Wallcast.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::runtime::Runtime;
+use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source, SourceFrame};
+
+use super::whep::{self, Answering};
+use crate::fan_out::film::Film;
+
+struct Ours {
+    peers: Peers,
+    source: Arc<Source>,
+}
+
+pub(super) fn serve(film: Film, hold: Duration) -> anyhow::Result<()> {
+    let runtime = Runtime::new()?;
+    let wanted = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&wanted);
+    let on_key_frame_needed = Box::new(move || asked.store(true, Ordering::Relaxed));
+    let source = Source::new("film", ProfileLevelId::constrained_baseline(40), on_key_frame_needed);
+    let fed = Arc::clone(&source);
+    std::thread::Builder::new().name("film".to_owned()).spawn(move || {
+        film.play(hold, &wanted, |frame| {
+            let (data, captured) = (frame.annex_b, Instant::now());
+            fed.push(&SourceFrame { data, key: frame.key, rtp_time: frame.rtp_time, captured });
+        });
+    })?;
+    runtime.block_on(async {
+        let config = PeersConfig {
+            bind: vec![Ipv4Addr::LOCALHOST.into()],
+            max_peers: usize::MAX,
+            threads: 1,
+            ..PeersConfig::default()
+        };
+        let peers = Peers::new(config)?;
+        whep::serve(Arc::new(Ours { peers, source })).await
+    })
+}
+
+#[async_trait]
+impl Answering for Ours {
+    async fn answer(&self, offer: String) -> anyhow::Result<String> {
+        Ok(self.peers.answer(&self.source, &offer, Ipv4Addr::LOCALHOST.into()).await?.sdp)
+    }
+}
