@@ -112,6 +112,11 @@ impl Peer {
         }
     }
 
+    /// Checks of connectivity are answered only.
+    pub(crate) fn be_ice_lite(&mut self) {
+        self.ice.be_lite();
+    }
+
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
