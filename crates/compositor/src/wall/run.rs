@@ -6,6 +6,7 @@ use super::{AccessUnit, Sink, Stall};
 use crate::compose::{Compositor, TileSource, panic_text};
 use crate::encoder::{EncodeError, Encoded, EncoderConfig, OpenError};
 use crate::key_frames::KeyFrames;
+use crate::phase::Phase;
 use crate::stillness::Stillness;
 use crate::tick::{CanvasTime, Due, TickClock};
 use std::any::Any;
@@ -50,6 +51,7 @@ pub(super) struct Worker {
     barren: u32,
     key_frames: KeyFrames,
     stillness: Stillness,
+    phase: Phase,
     sequence: u64,
 }
 
@@ -102,6 +104,7 @@ impl Worker {
             barren: 0,
             key_frames: KeyFrames::new(shared.config.idr_every),
             stillness: Stillness::default(),
+            phase: Phase::new(Instant::now(), shared.config.fps),
             sequence: 0,
             shared,
             tiles,
@@ -115,11 +118,13 @@ impl Worker {
         let _span = tracing::error_span!("wall", name = self.shared.config.name).entered();
         let mut figures = *self.shared.figures.lock();
         let mut clock = TickClock::new(origin, figures.fps);
+        self.phase = Phase::new(origin, figures.fps);
         while !self.shared.bell.is_stopping() {
             let now = Instant::now();
             let wanted = *self.shared.figures.lock();
             if wanted.fps != figures.fps {
                 self.shared.meters.lock().ticks_missed += clock.set_fps(now, wanted.fps);
+                self.phase = Phase::new(origin, wanted.fps);
             }
             figures = wanted;
             match clock.poll(now) {
@@ -127,7 +132,10 @@ impl Worker {
                     let changed = || (self.shared.figures.lock().fps != figures.fps).then_some(());
                     self.shared.bell.wait_until(due, changed);
                 }
-                Due::Now { tick, missed } => self.tick(tick, missed, figures),
+                Due::Now { tick, missed } => {
+                    self.tick(tick, missed, figures);
+                    clock.steer(self.phase.correction(tick.as_duration()));
+                }
             }
         }
         self.end();
@@ -175,6 +183,9 @@ impl Worker {
         {
             let mut meters = self.shared.meters.lock();
             meters.compose_ms.push(now, ms(now, composed_at));
+            if let Some(waited) = self.phase.handle_tick(now, at, self.compositor.arrivals()) {
+                meters.tick_wait_ms.push(now, waited.as_secs_f64() * 1_000.0);
+            }
             meters.pictures_refused += composed.refused as u64;
             meters.panics += composed.panics as u64;
         }
@@ -243,6 +254,7 @@ impl Worker {
         let layout = Arc::clone(&scene.layout);
         drop(scene);
         self.compositor.rearrange(&layout);
+        self.phase.forget();
         let before = std::mem::replace(&mut self.tiles, tiles);
         free(&self.shared, before);
     }

@@ -41,6 +41,9 @@ pub struct WallStats {
     pub panics: u64,
     /// Pictures that were not I420 as declared; their tiles were black.
     pub pictures_refused: u64,
+    /// How long new pictures had waited for the tick that showed them, in milliseconds: the mean of a tick's, by their sizes.
+    /// Only of tiles that tell when their pictures came (see [`Shown::came`](crate::Shown::came)).
+    pub tick_wait_ms: Percentiles,
     /// Composing one canvas, in milliseconds.
     pub compose_ms: Percentiles,
     /// Encoding one canvas, in milliseconds.
@@ -69,6 +72,7 @@ pub(super) struct Meters {
     pub(super) pictures_refused: u64,
     pub(super) tick_window: Window,
     pub(super) byte_window: Window,
+    pub(super) tick_wait_ms: Window,
     pub(super) compose_ms: Window,
     pub(super) encode_ms: Window,
 }
@@ -96,6 +100,7 @@ impl Meters {
             pictures_refused: 0,
             tick_window: window(),
             byte_window: window(),
+            tick_wait_ms: window(),
             compose_ms: window(),
             encode_ms: window(),
         }
@@ -135,6 +140,7 @@ impl Meters {
             encoder_stalls: self.encoder_stalls,
             panics: self.panics,
             pictures_refused: self.pictures_refused,
+            tick_wait_ms: self.tick_wait_ms.percentiles(now),
             compose_ms: self.compose_ms.percentiles(now),
             encode_ms: self.encode_ms.percentiles(now),
             last_progress: self.last_progress,

@@ -3,6 +3,7 @@
 mod changed;
 mod rearranged;
 mod stalled;
+mod steered;
 mod still;
 
 use super::*;
