@@ -264,6 +264,7 @@ fn start_wall(
         encoder: entry.encoder,
         layout: opening.scene().layout.clone(),
         idr_every: IDR_EVERY,
+        renditions: Vec::new(),
     };
     let wall = Wall::start(wall, opening.take_sources(), sinks)
         .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
