@@ -18,7 +18,7 @@ auth:
       roles: [admin, view]
 webrtc:
   ice_servers:
-    - { urls: turn:turn.example.org, secret: "hunter2geheim" }
+    - { urls: turn:turn.example.org, secret: hunter2geheim }
     - urls: turn:turn.example.org
       username: ${SECRET}
       credential: hunter2geheim

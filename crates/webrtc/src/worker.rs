@@ -280,11 +280,11 @@ impl Worker {
                     resident.connected = Some(now);
                     tracing::info!(id = resident.label, source = source.name(), "viewer connected");
                     join(&mut self.streams, &self.shared, self.number, &source, number);
-                    source.key_frame_needed();
+                    source.key_frame_needed(0);
                     None
                 }
                 Event::KeyFrameNeeded => {
-                    source.key_frame_needed();
+                    source.key_frame_needed(0);
                     None
                 }
                 Event::Ended(why) => Some(why),
@@ -352,7 +352,7 @@ fn join(streams: &mut Vec<Stream>, shared: &Arc<Shared>, worker: usize, source: 
                     shared.wake(worker);
                 }
             };
-            let mut stream = Stream::new(source.subscribe(Box::new(wake)));
+            let mut stream = Stream::new(source.subscribe(0, Box::new(wake)));
             stream.join(number);
             streams.push(stream);
         }
