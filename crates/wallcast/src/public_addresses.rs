@@ -13,6 +13,8 @@ use wallcast_webrtc::Peers;
 
 /// Between two look-ups of the names.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
+/// The same after one that failed: a machine that has just started may have no network yet.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// An address, or a name that stands for some.
@@ -82,7 +84,7 @@ async fn look_up_again_and_again(addresses: Vec<PublicAddress>, peers: Arc<Peers
             }
         }
         peers.announce(known.concat());
-        tokio::time::sleep(LOOK_UP_EVERY).await;
+        tokio::time::sleep(if failing.contains(&true) { TRY_AGAIN_AFTER } else { LOOK_UP_EVERY }).await;
     }
 }
 

@@ -127,11 +127,11 @@ fn ice_servers_are_refused_with_what_is_wrong_about_them() {
     for wrong in
         ["stun.example.org", "http:stun.example.org", "stun:", "stun:a:0", "stun:a:b", "stun:a/b", "stun:::1"]
     {
-        check_server(wrong, &format!("5 webrtc.ice_servers[0]: found {wrong}, {URL}"));
+        check_server(&format!("'{wrong}'"), &format!("5 webrtc.ice_servers[0]: found {wrong}, {URL}"));
     }
     let hidden = "text that is not shown because it may carry a secret";
     for wrong in ["stun://a", "stun:a?transport=udp", "turn:a?transport=sctp", "turn:u@a"] {
-        check_server(wrong, &format!("5 webrtc.ice_servers[0]: found {hidden}, {URL}"));
+        check_server(&format!("'{wrong}'"), &format!("5 webrtc.ice_servers[0]: found {hidden}, {URL}"));
     }
     let without = format!("5 webrtc.ice_servers[0]: found a TURN server without a login, {LOGIN}");
     check_server("turn:a", &without);
@@ -164,7 +164,7 @@ fn ice_servers_are_refused_with_what_is_wrong_about_them() {
         check_server(
             &format!("{{ urls: turn:a, secret: s, ttl: {ttl} }}"),
             &format!(
-                "38 webrtc.ice_servers[0].ttl: found {ttl}, expected a time from 1m to 168h, such as 24h or 90m"
+                "37 webrtc.ice_servers[0].ttl: found {ttl}, expected a time from 1m to 168h, such as 24h or 90m"
             ),
         );
     }
@@ -194,7 +194,7 @@ fn numbers_of_viewers_and_origins_are_checked() {
     check_top("webrtc: { ice_lite: maybe }", &["2:21 webrtc.ice_lite: found maybe, expected true or false"]);
     const ORIGIN: &str = "expected http:// or https:// and a host, with or without a port and nothing behind it, such as \
                           https://intranet.example.org";
-    for wrong in ["'*'", "intranet.example.org", "null"] {
+    for wrong in ["'*'", "intranet.example.org"] {
         let shown = wrong.trim_matches('\'');
         check_top(&format!("origins: [{wrong}]"), &[&format!("2:11 origins[0]: found {shown}, {ORIGIN}")]);
     }
