@@ -52,6 +52,9 @@ export class WhepClient extends EventTarget {
   #connection = null;
   /** @type {string | null} */
   #session = null;
+  /** The session that the server is being asked for.
+   * @type {string | null} */
+  #checked = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** Rises with every attempt and stop; whatever belongs to an older one is ignored. */
@@ -103,6 +106,24 @@ export class WhepClient extends EventTarget {
     this.#tearDown();
     this.#enter("reconnecting", new WhepError(reason));
     this.#attempt();
+  }
+
+  /**
+   * Nothing arrives any more. A network that was away brings the session back by itself, so it is given up only when the
+   * server has, or is not there.
+   * @param {string} reason
+   */
+  async check(reason) {
+    const session = this.#session;
+    if (!session || this.#checked === session) return;
+    this.#checked = session;
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const gone = await this.environment
+      .fetch(session, { method: "HEAD", headers: this.#headers({}), signal })
+      .then((response) => response.status === 404, (error) => error.name !== "TimeoutError");
+    if (session !== this.#session) return;
+    this.#checked = null;
+    if (gone) this.restart(reason);
   }
 
   async #attempt() {
@@ -189,7 +210,7 @@ export class WhepClient extends EventTarget {
     this.#connection?.close();
     this.#connection = null;
     this.#delete(this.#session);
-    this.#session = null;
+    this.#session = this.#checked = null;
   }
 
   /**

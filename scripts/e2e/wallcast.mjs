@@ -15,10 +15,11 @@ export function artifacts(test) {
   return folder;
 }
 
-function binary() {
+/** Where a program is that `cargo build --release` with these arguments makes. */
+export function built(program, ...args) {
   const target = process.env.CARGO_TARGET_DIR || 'target';
-  const path = join(isAbsolute(target) ? target : join(root, target), 'release/wallcast');
-  if (!existsSync(path)) throw new Error(`found no ${path}: run cargo build --release first`);
+  const path = join(isAbsolute(target) ? target : join(root, target), 'release', program);
+  if (!existsSync(path)) throw new Error(`found no ${path}: run ${['cargo build --release', ...args].join(' ')} first`);
   return path;
 }
 
@@ -28,7 +29,7 @@ function binary() {
  */
 export async function startWallcast(test, ...args) {
   const addresses = ['--listen', '127.0.0.1:0', '--rtsp-listen', '127.0.0.1:0', '--webrtc-listen', '0.0.0.0:0'];
-  const child = spawn(binary(), [...args, ...addresses], {
+  const child = spawn(built('wallcast'), [...args, ...addresses], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log = createWriteStream(join(artifacts(test), 'wallcast.log'));

@@ -241,3 +241,30 @@ test("the track asks for no jitter buffer and is handed on", async () => {
   assert.equal(got, stream);
   assert.deepEqual(receiver, { jitterBufferTarget: 0, playoutDelayHint: 0 });
 });
+
+test("over which nothing arrives, a session goes on as long as the server has it", async () => {
+  const fake = server(created, status(200), new DOMException("", "TimeoutError"), status(404), created);
+  const whep = client(fake);
+  whep.start();
+  await settle();
+  FakePeerConnection.all[0].become("connected");
+  for (const answer of ["it is there", "the network is away"]) {
+    await whep.check("the server ended the session");
+    assert.deepEqual([whep.status.state, FakePeerConnection.all.length], ["connected", 1], answer);
+  }
+  await whep.check("the server ended the session");
+  await settle();
+  assert.deepEqual([whep.status.state, FakePeerConnection.all.length], ["reconnecting", 2]);
+  assert.equal(whep.status.error?.message, "the server ended the session");
+  assert.deepEqual([fake.count("HEAD"), fake.count("POST")], [3, 2]);
+});
+
+test("a server that is not there is a reason for a new connection", async () => {
+  const fake = server(created, new TypeError("Failed to fetch"), created);
+  const whep = client(fake);
+  whep.start();
+  await settle();
+  FakePeerConnection.all[0].become("connected");
+  await whep.check("the server ended the session");
+  assert.equal(FakePeerConnection.all.length, 2);
+});

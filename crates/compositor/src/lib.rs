@@ -16,6 +16,7 @@ mod layout;
 mod locate;
 mod mask;
 mod overlay;
+mod phase;
 mod picture;
 mod presentation;
 mod scale;

@@ -13,7 +13,7 @@ use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
     TileState, WallView,
 };
-use wallcast_ingest::{AlignedTile, Alignment, CameraView, OnWall, TileSize};
+use wallcast_ingest::{AlignedTile, Alignment, CameraView, Frame, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
 
 use crate::rtsp::Mount;
@@ -109,7 +109,12 @@ impl TileSource for CameraTile {
             taken,
             utc_offset_s: taken.map_or(0, |taken| utc_offset_s(&self.zone, taken)),
         };
-        paint(Shown { picture, caption: Some(caption) });
+        // A tile in step shows what is held back for it, and its wall looks back further or less far instead.
+        let came = match &self.pictures {
+            Pictures::Newest(_) => tile.frame.as_deref().map(Frame::decoded_at),
+            Pictures::InStep(_) => None,
+        };
+        paint(Shown { picture, caption: Some(caption), came });
     }
 }
 

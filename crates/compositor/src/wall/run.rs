@@ -7,6 +7,7 @@ use super::rendition::{Outcome, Readiness, Rendition};
 use super::smaller::Smaller;
 use super::view::{Figures, Shared};
 use crate::compose::{Compositor, TileSource};
+use crate::phase::Phase;
 use crate::tick::{CanvasTime, Due, TickClock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(super) struct Worker {
     own: Rendition,
     /// The others, which are not.
     smaller: Vec<Smaller>,
+    phase: Phase,
 }
 
 impl Worker {
@@ -33,7 +35,14 @@ impl Worker {
         own: Rendition,
         smaller: Vec<Smaller>,
     ) -> Worker {
-        Worker { compositor: Compositor::new(&shared.config.layout), shared, tiles, own, smaller }
+        Worker {
+            compositor: Compositor::new(&shared.config.layout),
+            phase: Phase::new(Instant::now(), shared.config.fps),
+            shared,
+            tiles,
+            own,
+            smaller,
+        }
     }
 
     /// Runs until the wall is stopped; tick 0 is at `origin`.
@@ -41,11 +50,13 @@ impl Worker {
         let _span = tracing::error_span!("wall", name = self.shared.config.name).entered();
         let mut figures = *self.shared.figures.lock();
         let mut clock = TickClock::new(origin, figures.fps);
+        self.phase = Phase::new(origin, figures.fps);
         while !self.shared.bell.is_stopping() {
             let now = Instant::now();
             let wanted = *self.shared.figures.lock();
             if wanted.fps != figures.fps {
                 self.shared.meters.lock().ticks_missed += clock.set_fps(now, wanted.fps);
+                self.phase = Phase::new(origin, wanted.fps);
             }
             figures = wanted;
             match clock.poll(now) {
@@ -56,7 +67,10 @@ impl Worker {
                     self.shared.bell.wait_until(due, || look().then_some(()));
                     self.smaller.iter_mut().for_each(Smaller::collect);
                 }
-                Due::Now { tick, missed } => self.tick(tick, missed, figures),
+                Due::Now { tick, missed } => {
+                    self.tick(tick, missed, figures);
+                    clock.steer(self.phase.correction(tick.as_duration()));
+                }
             }
         }
         self.end();
@@ -123,6 +137,9 @@ impl Worker {
         {
             let mut meters = self.shared.meters.lock();
             meters.compose_ms.push(now, composed_at.duration_since(now).as_secs_f64() * 1_000.0);
+            if let Some(waited) = self.phase.handle_tick(now, at, self.compositor.arrivals()) {
+                meters.tick_wait_ms.push(now, waited.as_secs_f64() * 1_000.0);
+            }
             meters.pictures_refused += composed.refused as u64;
             meters.panics += composed.panics as u64;
         }
@@ -170,6 +187,7 @@ impl Worker {
         let layout = Arc::clone(&scene.layout);
         drop(scene);
         self.compositor.rearrange(&layout);
+        self.phase.forget();
         let before = std::mem::replace(&mut self.tiles, tiles);
         free(&self.shared, before);
     }

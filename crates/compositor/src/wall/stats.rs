@@ -42,6 +42,9 @@ pub struct WallStats {
     pub panics: u64,
     /// Pictures that were not I420 as declared; their tiles were black.
     pub pictures_refused: u64,
+    /// How long new pictures had waited for the tick that showed them, in milliseconds: the mean of a tick's, by their sizes.
+    /// Only of tiles that tell when their pictures came (see [`Shown::came`](crate::Shown::came)).
+    pub tick_wait_ms: Percentiles,
     /// Composing one canvas, in milliseconds.
     pub compose_ms: Percentiles,
     /// Encoding one canvas, in milliseconds.
@@ -97,6 +100,7 @@ pub(super) struct Meters {
     pub(super) panics: u64,
     pub(super) pictures_refused: u64,
     pub(super) tick_window: Window,
+    pub(super) tick_wait_ms: Window,
     pub(super) compose_ms: Window,
 }
 
@@ -138,6 +142,7 @@ impl Meters {
             panics: 0,
             pictures_refused: 0,
             tick_window: window(),
+            tick_wait_ms: window(),
             compose_ms: window(),
         }
     }
@@ -163,6 +168,7 @@ impl Meters {
             encoder_stalls: own.encoder_stalls,
             panics: self.panics,
             pictures_refused: self.pictures_refused,
+            tick_wait_ms: self.tick_wait_ms.percentiles(now),
             compose_ms: self.compose_ms.percentiles(now),
             encode_ms: own.encode_ms,
             last_progress: self.last_progress,

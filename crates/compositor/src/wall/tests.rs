@@ -4,6 +4,7 @@ mod changed;
 mod rearranged;
 mod renditions;
 mod stalled;
+mod steered;
 mod still;
 
 use super::*;
