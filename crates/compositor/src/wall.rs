@@ -64,6 +64,13 @@ pub trait Sink: Send + Sync {
     /// counted by the sink.
     fn deliver(&self, unit: &AccessUnit);
 
+    /// Whether somebody who watches through it is to get half of the pictures: those that others need (nal_ref_idc is not
+    /// 0). Asked at every tick. The pictures come in two such layers from a key frame on, if the encoder can do that; those
+    /// of smaller renditions always do.
+    fn wants_halves(&self) -> bool {
+        false
+    }
+
     /// Which of the wall's renditions it takes: 0 is the wall's own, and then come the smaller ones as they are configured.
     /// Asked once, when the wall starts.
     fn rendition(&self) -> usize {

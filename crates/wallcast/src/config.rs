@@ -13,6 +13,7 @@ mod json;
 mod layouts;
 mod presentation;
 mod problem;
+mod renditions;
 mod scalars;
 mod server;
 mod syntax;
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wallcast_compositor::encoder::EncoderChoice;
-use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset};
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset, RenditionConfig};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 use self::cameras::Cameras;
@@ -135,6 +136,8 @@ pub struct WallEntry {
     pub fps: FrameRate,
     /// The encoder's target.
     pub bitrate: Bitrate,
+    /// Smaller encodings besides, best first.
+    pub renditions: Vec<RenditionConfig>,
     /// What encodes it. Whether it can be had on this machine is found out when the wall starts.
     pub encoder: EncoderChoice,
     /// How long a tile holds its last frame.
@@ -156,6 +159,13 @@ pub struct Overrides {
     pub rtsp_listen: Option<Option<SocketAddr>>,
     /// `--auth none`
     pub auth_none: bool,
+}
+
+impl WallEntry {
+    /// What the rendition of the wall's own size is called.
+    pub fn own_rendition(&self) -> String {
+        format!("{}p", self.size.height())
+    }
 }
 
 impl CameraEntry {

@@ -167,6 +167,10 @@ impl Sink for WebRtcSink {
         };
         self.source.push(self.rendition, &frame);
     }
+
+    fn rendition(&self) -> usize {
+        self.rendition
+    }
 }
 
 /// Hands a wall's access units to its RTSP readers.
@@ -200,13 +204,18 @@ impl KeyFrameRequester {
         let _already_connected = self.wall.set(wall);
     }
 
-    /// The callback that outputs are given.
+    /// The callback that outputs of the wall's own rendition are given.
     pub fn callback(&self) -> Box<dyn Fn() + Send + Sync> {
+        self.callback_of(0)
+    }
+
+    /// The callback that outputs of one of its renditions are given: 0 is the wall's own.
+    pub fn callback_of(&self, rendition: usize) -> Box<dyn Fn() + Send + Sync> {
         let requester = self.clone();
         Box::new(move || {
             requester.cameras.wake();
             if let Some(wall) = requester.wall.get() {
-                wall.request_key_frame();
+                wall.request_key_frame_of(rendition);
             }
         })
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use wallcast_compositor::encoder::Level;
-use wallcast_compositor::{Sink, Wall, WallConfig, WallView};
+use wallcast_compositor::{RenditionConfig, Sink, Wall, WallConfig, WallView};
 use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, Source};
 
@@ -262,15 +262,7 @@ fn start_wall(
 ) -> Result<RunningWall, BuildError> {
     let watched = Watched::default();
     let key_frames = KeyFrameRequester::waking(watched.clone());
-    let level = Level::of(entry.size, entry.fps, entry.bitrate);
-    let profile = ProfileLevelId::constrained_baseline(level.idc());
-    let rendition = Rendition {
-        name: format!("{}p", entry.size.height()),
-        profile,
-        bitrate_bps: u64::from(entry.bitrate.bps()),
-        on_key_frame_needed: key_frames.callback(),
-    };
-    let source = Source::new(&entry.name, vec![rendition]);
+    let source = Source::new(&entry.name, renditions(entry, &key_frames));
     let mount = Mount::with_frame_rate(&entry.name, f64::from(entry.fps.get()), key_frames.callback());
     mounts.add(Arc::clone(&mount))?;
 
@@ -283,10 +275,9 @@ fn start_wall(
     };
     let mut opening = Opening::new(cast, begins)
         .map_err(|source| BuildError::Stage { wall: entry.name.clone(), source })?;
-    let sinks: Vec<Arc<dyn Sink>> = vec![
-        Arc::new(WebRtcSink { source: Arc::clone(&source), rendition: 0 }),
-        Arc::new(RtspSink(Arc::clone(&mount))),
-    ];
+    let sink = |rendition| WebRtcSink { source: Arc::clone(&source), rendition };
+    let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(RtspSink(Arc::clone(&mount)))];
+    sinks.extend((0..=entry.renditions.len()).map(|rendition| Arc::new(sink(rendition)) as Arc<dyn Sink>));
     let wall = WallConfig {
         name: entry.name.clone(),
         size: entry.size,
@@ -295,7 +286,7 @@ fn start_wall(
         encoder: entry.encoder,
         layout: opening.scene().layout.clone(),
         idr_every: IDR_EVERY,
-        renditions: Vec::new(),
+        renditions: entry.renditions.clone(),
     };
     let wall = Wall::start(wall, opening.take_sources(), sinks)
         .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
@@ -317,6 +308,19 @@ fn start_wall(
         entry: Arc::new(entry.clone()),
     };
     Ok(RunningWall { wall, task, output })
+}
+
+/// What WebRTC is told of a wall's encodings: its own, then the smaller ones.
+fn renditions(entry: &WallEntry, key_frames: &KeyFrameRequester) -> Vec<Rendition> {
+    let own = RenditionConfig { name: entry.own_rendition(), size: entry.size, bitrate: entry.bitrate };
+    let all = std::iter::once(&own).chain(&entry.renditions).enumerate();
+    all.map(|(number, RenditionConfig { name, size, bitrate })| Rendition {
+        name: name.clone(),
+        profile: ProfileLevelId::constrained_baseline(Level::of(*size, entry.fps, *bitrate).idc()),
+        bitrate_bps: u64::from(bitrate.bps()),
+        on_key_frame_needed: key_frames.callback_of(number),
+    })
+    .collect()
 }
 
 /// The address that viewers of a wildcard listener are told to open.

@@ -67,6 +67,15 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("walls.wall.size", format!("{}x{}", wall.size.width(), wall.size.height())),
         ("walls.wall.fps", wall.fps.get().to_string()),
         ("walls.wall.bitrate", format!("{}M", wall.bitrate.bps() / 1_000_000)),
+        (
+            "walls.wall.renditions",
+            yes(
+                wall.renditions.len() == 1
+                    && 2 * wall.renditions[0].size.height() == wall.size.height()
+                    && 4 * wall.renditions[0].bitrate.bps() == wall.bitrate.bps(),
+                "the wall as it is, and half of it with a quarter of the bitrate",
+            ),
+        ),
         ("walls.wall.encoder", wall.encoder.as_str().to_owned()),
         ("walls.wall.black_after", format!("{}s", wall.black_after.as_secs())),
         ("walls.wall.align", yes(wall.align.is_none(), "none")),

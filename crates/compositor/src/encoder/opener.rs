@@ -185,6 +185,10 @@ impl Encode for Watching {
         self.encoder.set_bitrate(bitrate)
     }
 
+    fn set_halves(&mut self, halves: bool) {
+        self.encoder.set_halves(halves);
+    }
+
     fn name(&self) -> &'static str {
         self.encoder.name()
     }

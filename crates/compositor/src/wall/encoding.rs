@@ -34,6 +34,8 @@ pub(super) struct Job {
     pub(super) force_idr: bool,
     pub(super) time: CanvasTime,
     pub(super) bitrate: Bitrate,
+    /// See [`Encode::set_halves`].
+    pub(super) halves: bool,
 }
 
 /// What became of it.
@@ -217,6 +219,7 @@ fn run(
                 return Coded::CannotChange;
             }
             bitrate = job.bitrate;
+            encoder.set_halves(job.halves);
             match encoder.encode(&job.canvas, job.force_idr, job.time) {
                 Ok(Some(encoded)) => Coded::Unit(encoded),
                 Ok(None) => Coded::LeftOut,

@@ -46,6 +46,8 @@ pub(super) struct Rendition {
     /// When this encoder gave its first access unit, in canvas time.
     first_unit: Option<Duration>,
     reopen_at: Instant,
+    /// Whether every second picture can be left out, from an IDR on.
+    halves: bool,
     /// How many canvases in a row have been given and nothing has come of them.
     barren: u32,
     /// What is known of the canvas that the encoder has.
@@ -118,6 +120,7 @@ impl Rendition {
             failures: 0,
             first_unit: None,
             reopen_at: Instant::now(),
+            halves: number > 0,
             barren: 0,
             given: None,
             key_frames: KeyFrames::new(shared.config.idr_every),
@@ -190,7 +193,7 @@ impl Rendition {
         self.given = Some(Given { force_idr, time, composed_at, is_stale: false });
         let answer = |canvas, coded| Answer { canvas, coded, took: Duration::ZERO };
         let Station::Open(encoding) = &self.station else { return Some(answer(canvas, Coded::LeftOut)) };
-        let job = Job { canvas, force_idr, time, bitrate: figures.bitrate };
+        let job = Job { canvas, force_idr, time, bitrate: figures.bitrate, halves: self.halves };
         encoding.give(job).err().map(|canvas| answer(canvas, Coded::Panicked(gone())))
     }
 
@@ -284,18 +287,26 @@ impl Rendition {
 
     /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others
     /// watch needs an IDR too.
+    ///
+    /// Two layers cost all viewers some of the picture, so the wall's own rendition has them only while somebody needs
+    /// them. Whoever gets a smaller one has a slow link, and may need them at any time.
     fn ask_sinks(&mut self, at: Duration) -> bool {
         let before = self.wanted.contains(&true);
-        let mut joined = false;
+        let (mut joined, mut halves) = (false, self.number > 0);
         for (sink, wanted) in self.sinks.iter().zip(&mut self.wanted) {
-            let wants = catch_unwind(AssertUnwindSafe(|| sink.is_wanted()));
+            let wants = catch_unwind(AssertUnwindSafe(|| sink.is_wanted().then(|| sink.wants_halves())));
             let wants = wants.unwrap_or_else(|panic| {
                 self.shared.note_panic("a sink", &*panic);
-                false
+                None
             });
-            joined |= wants && !*wanted;
-            *wanted = wants;
+            joined |= wants.is_some() && !*wanted;
+            halves |= wants == Some(true);
+            *wanted = wants.is_some();
         }
+        if halves && !self.halves {
+            self.key_frames.handle_request();
+        }
+        self.halves = halves;
         if joined {
             self.stillness.handle_viewer(at);
             match before {

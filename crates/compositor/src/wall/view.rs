@@ -268,8 +268,8 @@ impl Shared {
 }
 
 impl Told {
-    /// What its encoder is to be, of what the wall is to be.
+    /// What its encoder is to be, of what the wall is to be. A smaller rendition never has more bits than the wall.
     pub(super) fn of(&self, figures: Figures) -> Figures {
-        Figures { bitrate: self.bitrate.unwrap_or(figures.bitrate), ..figures }
+        Figures { bitrate: self.bitrate.map_or(figures.bitrate, |own| own.min(figures.bitrate)), ..figures }
     }
 }

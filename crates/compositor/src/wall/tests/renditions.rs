@@ -279,6 +279,45 @@ fn a_frame_rate_is_changed_for_all_renditions_and_a_bitrate_for_the_walls_own() 
 }
 
 #[test]
+fn smaller_renditions_come_in_two_layers_and_the_walls_own_while_somebody_wants_halves() {
+    struct Half(Arc<Keeps>, Arc<AtomicBool>);
+    impl Sink for Half {
+        fn is_wanted(&self) -> bool {
+            true
+        }
+        fn deliver(&self, unit: &AccessUnit) {
+            self.0.deliver(unit);
+        }
+        fn wants_halves(&self) -> bool {
+            self.1.load(Ordering::Relaxed)
+        }
+    }
+    let (own, smaller, wish) = (Keeps::wanted(), Keeps::wanted(), Arc::new(AtomicBool::new(false)));
+    let sinks: Vec<Arc<dyn Sink>> =
+        vec![Arc::new(Half(Arc::clone(&own), Arc::clone(&wish))), Arc::new(Of(1, Arc::clone(&smaller)))];
+    let config = WallConfig { idr_every: Duration::from_millis(1_500), ..halved("halves") };
+    let wall = Wall::start(config, changing(), sinks).expect("starts");
+    // nal_ref_idc of the last NAL unit, which is a slice.
+    let is_disposable = |unit: &AccessUnit| {
+        let at = unit.data.windows(3).rposition(|bytes| bytes == [0, 0, 1]).expect("a NAL unit");
+        unit.data[at + 3] & 0x60 == 0
+    };
+    let count = |sink: &Keeps| sink.units.lock().iter().filter(|unit| is_disposable(unit)).count();
+    wait_until("units come", || own.count() >= 20 && smaller.count() >= 20);
+    assert!(count(&own) == 0 && count(&smaller) >= 9, "{} of {}", count(&smaller), smaller.count());
+
+    let keys = stats(&wall).keyframes;
+    wish.store(true, Ordering::Relaxed);
+    wait_until("they come in two layers", || count(&own) >= 5);
+    assert_eq!(stats(&wall).keyframes, keys + 1, "at once, and from a key frame on");
+    wish.store(false, Ordering::Relaxed);
+    wait_until("they do no longer, from the next key frame on", || {
+        let units = own.units.lock();
+        !units[units.len() - 10..].iter().any(is_disposable)
+    });
+}
+
+#[test]
 fn a_wall_with_a_rendition_that_is_not_smaller_or_that_is_not_there_does_not_start() {
     let config = |rendition| WallConfig { renditions: vec![rendition], ..halved("wrong") };
     let error = Wall::start(config(small(130, 64)), dark(), vec![]).expect_err("refused");
