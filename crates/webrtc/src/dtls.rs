@@ -88,9 +88,11 @@ pub(crate) struct Dtls {
     is_through: bool,
 }
 
-/// What we said last, until it is answered (RFC 6347 section 4.2.4). The library says it again after a second, but no more
-/// once anything has come of the other side's flight: a part of it, or the flight before because ours was lost. Said again
-/// to the letter, it has the same record numbers, and whoever has got it passes over it.
+/// What we said last, until it is answered (RFC 6347 section 4.2.4).
+///
+/// The library would say it again itself, after a second; but no more once anything has come of the other side's flight: a
+/// part of it, or, because ours was lost, the flight before. And it would say it in new records, by which a viewer made of
+/// the same library is kept from repeating itself in turn. Said again to the letter it is passed over by whoever has it.
 struct Flight {
     datagrams: Vec<Bytes>,
     wait: Duration,
@@ -122,7 +124,7 @@ impl Dtls {
             let mut endpoint = endpoint(None);
             endpoint.connect(now, VIEWER, config, None)?;
             self.state = State::Open(Box::new(endpoint));
-            self.collect(now, FIRST_REPEAT);
+            self.collect(now);
         }
         Ok(())
     }
@@ -151,7 +153,7 @@ impl Dtls {
         for datagram in datagrams {
             let State::Open(endpoint) = &mut self.state else { return Ok(steps) };
             let events = endpoint.read(now, VIEWER, None, datagram);
-            self.collect(now, FIRST_REPEAT);
+            self.collect(now);
             for event in events? {
                 let State::Open(endpoint) = &mut self.state else { return Ok(steps) };
                 match event {
@@ -162,7 +164,7 @@ impl Dtls {
                         steps.push(Step::Keys(Box::new(Srtp::new(state, self.identity.crypto.crypto())?)));
                     }
                     EndpointEvent::PeerClosed => {
-                        self.state = State::Closed;
+                        (self.state, self.flight) = (State::Closed, None);
                         steps.push(Step::Closed);
                         return Ok(steps);
                     }
@@ -173,27 +175,16 @@ impl Dtls {
         Ok(steps)
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        let State::Open(endpoint) = &mut self.state else { return Ok(()) };
-        let result = endpoint.handle_timeout(VIEWER, now);
-        let wait = self.flight.as_ref().map_or(FIRST_REPEAT, |flight| flight.wait);
-        self.collect(now, wait);
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(flight) = self.flight.as_mut().filter(|flight| flight.due <= now) {
             self.transmits.extend(flight.datagrams.iter().cloned());
             flight.wait = (2 * flight.wait).min(LAST_REPEAT);
             flight.due = now + flight.wait;
         }
-        result
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
-            State::Open(endpoint) => {
-                let flight = self.flight.as_ref().map(|flight| flight.due);
-                endpoint.poll_timeout(&VIEWER).into_iter().chain(flight).min()
-            }
-            State::Waiting { .. } | State::Closed => None,
-        }
+        self.flight.as_ref().map(|flight| flight.due)
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Bytes> {
@@ -205,19 +196,19 @@ impl Dtls {
         if let State::Open(endpoint) = &mut self.state {
             // Fails only where there is nobody to say it to.
             let _ = endpoint.close(now);
-            self.collect(now, FIRST_REPEAT);
+            self.collect(now);
         }
-        self.state = State::Closed;
+        (self.state, self.flight) = (State::Closed, None);
     }
 
-    /// Takes over what is to be sent, to be repeated after `wait` unless the handshake is through.
-    fn collect(&mut self, now: Instant, wait: Duration) {
+    /// Takes over what is to be sent, and to be repeated unless the handshake is through.
+    fn collect(&mut self, now: Instant) {
         let State::Open(endpoint) = &mut self.state else { return };
         let transmits = std::iter::from_fn(|| endpoint.poll_transmit());
         let datagrams: Vec<_> = transmits.map(|transmit| transmit.message.freeze()).collect();
         self.transmits.extend(datagrams.iter().cloned());
         if !datagrams.is_empty() && !self.is_through {
-            self.flight = Some(Flight { datagrams, wait, due: now + wait });
+            self.flight = Some(Flight { datagrams, wait: FIRST_REPEAT, due: now + FIRST_REPEAT });
         }
     }
 

@@ -150,8 +150,7 @@ impl Peer {
             _ => {}
         }
         self.ice.handle_timeout(now);
-        // A flight that cannot be repeated any more is found by the time-out above.
-        let _ = self.dtls.handle_timeout(now);
+        self.dtls.handle_timeout(now);
         if self.next_report.is_some_and(|due| due <= now) {
             self.report(now);
         }
