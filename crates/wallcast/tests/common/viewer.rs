@@ -52,7 +52,7 @@ impl Viewer {
     pub fn join_with(
         wallcast: &Wallcast,
         name: &str,
-        address: &str,
+        address: &'static str,
         change: impl FnOnce(&str) -> String,
     ) -> (Self, String) {
         let events = Arc::new(Events::default());
@@ -100,7 +100,7 @@ pub fn offer_of_a_viewer() -> String {
     offer
 }
 
-async fn offer(events: &Arc<Events>, address: &str) -> (Arc<dyn PeerConnection>, String) {
+async fn offer(events: &Arc<Events>, address: &'static str) -> (Arc<dyn PeerConnection>, String) {
     let mut media = MediaEngine::default();
     media.register_default_codecs().unwrap();
     let interceptors = register_default_interceptors(Registry::new(), &mut media).unwrap();
