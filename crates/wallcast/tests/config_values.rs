@@ -264,7 +264,7 @@ webrtc:
     let origins = ["https://intranet.example.org", "http://10.0.0.1:3000", "http://[2001:db8::1]"];
     assert_eq!(config.origins, origins);
     let webrtc = config.webrtc;
-    assert_eq!(webrtc.listen, "[::]:9000".parse().unwrap());
+    assert_eq!(webrtc.listen, "[::]:9000".parse::<std::net::SocketAddr>().unwrap());
     let public: Vec<_> =
         webrtc.public_addresses.iter().map(|address| (address.host.to_string(), address.port)).collect();
     let expected = [
