@@ -98,6 +98,7 @@ impl SimulatedCamera {
             encoder: EncoderChoice::OpenH264,
             layout,
             idr_every: IDR_EVERY,
+            renditions: Vec::new(),
         };
         let scene = Scene { picture: TestPicture::new(spec.number, spec.size), painted: 0 };
         let wall = Wall::start(config, vec![Box::new(scene)], vec![Arc::new(RtspSink(Arc::clone(&mount)))])?;

@@ -37,5 +37,5 @@ pub use error::{OfferError, PatchError};
 pub use peers::{Answer, BindError, Patched, Peers, PeersConfig};
 pub use profile::ProfileLevelId;
 pub use session_id::SessionId;
-pub use source::{Source, SourceFrame};
+pub use source::{Rendition, Source, SourceFrame};
 pub use stats::{IoStats, PeerState, PeerStats};

@@ -1,4 +1,5 @@
-//! One picture that many peers watch: packetised once, handed to every thread that has peers of it.
+//! One picture that many peers watch, in one or several renditions: each is packetised once and handed to every thread
+//! that has peers of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,13 +29,30 @@ pub struct SourceFrame {
     pub captured: Instant,
 }
 
+/// One encoding of a source's picture.
+pub struct Rendition {
+    /// What statistics call it, such as `1080p`.
+    pub name: String,
+    /// What the SPS of the stream says.
+    pub profile: ProfileLevelId,
+    /// What its encoder aims at, in bits a second.
+    pub bitrate_bps: u64,
+    /// Called from any thread whenever a viewer of it joins, asks for a key frame, or has caught up after falling
+    /// behind. It must not block, and coalescing the calls is the encoder's business.
+    pub on_key_frame_needed: Box<dyn Fn() + Send + Sync>,
+}
+
 /// What peers subscribe to. Shared; see [`Peers::answer`](crate::Peers::answer).
 pub struct Source {
     name: String,
-    profile: ProfileLevelId,
-    on_key_frame_needed: Box<dyn Fn() + Send + Sync>,
-    subscribers: Mutex<Vec<Subscriber>>,
+    /// Best first.
+    streams: Vec<Stream>,
     next_subscriber: AtomicU64,
+}
+
+struct Stream {
+    rendition: Rendition,
+    subscribers: Mutex<Vec<Subscriber>>,
 }
 
 struct Subscriber {
@@ -46,48 +64,47 @@ struct Subscriber {
 }
 
 impl Source {
-    /// `profile` is what the SPS of the stream says: viewers are chosen a payload type and told the level by it.
-    /// `on_key_frame_needed` is called from any thread whenever a viewer joins, asks for a key frame, or has caught up
-    /// after falling behind; it must not block, and coalescing the calls is the encoder's business.
-    pub fn new(
-        name: &str,
-        profile: ProfileLevelId,
-        on_key_frame_needed: Box<dyn Fn() + Send + Sync>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.to_owned(),
-            profile,
-            on_key_frame_needed,
-            subscribers: Mutex::default(),
-            next_subscriber: AtomicU64::new(0),
-        })
+    /// `renditions` are the same picture, best first, all on one 90 kHz clock. Viewers begin with the first; their
+    /// answer names its profile and level, and they get a smaller one while their path does not carry it.
+    ///
+    /// # Panics
+    /// There is no rendition.
+    pub fn new(name: &str, renditions: Vec<Rendition>) -> Arc<Self> {
+        assert!(!renditions.is_empty(), "a source has one rendition at least");
+        let stream = |rendition| Stream { rendition, subscribers: Mutex::default() };
+        let streams = renditions.into_iter().map(stream).collect();
+        Arc::new(Self { name: name.to_owned(), streams, next_subscriber: AtomicU64::new(0) })
     }
 
-    /// Offers an access unit to every connected peer. Never waits: a thread whose queue is full misses frames up to the
-    /// next key frame, and its peers with it.
-    pub fn push(&self, frame: &SourceFrame) {
-        if !self.is_wanted() {
-            return;
-        }
+    /// Offers an access unit of a rendition to every peer that gets it or waits to be switched to it. Never waits: a
+    /// thread whose queue is full misses frames up to the next key frame, and its peers with it.
+    pub fn push(&self, rendition: usize, frame: &SourceFrame) {
+        let Some(stream) = self.streams.get(rendition).filter(|stream| stream.is_wanted()) else { return };
         let captured_at =
             SystemTime::now().checked_sub(frame.captured.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         let packetised =
             PacketisedFrame::new(&frame.data, frame.key, frame.rtp_time, frame.captured, captured_at);
         let Some(packetised) = packetised.map(Arc::new) else { return };
         let mut key_frame_needed = false;
-        for subscriber in self.subscribers.lock().iter_mut() {
+        for subscriber in stream.subscribers.lock().iter_mut() {
             key_frame_needed |= subscriber.offer(&packetised);
         }
         // Outside the lock: the callback is not ours.
         if key_frame_needed {
-            self.key_frame_needed();
+            self.key_frame_needed(rendition);
         }
     }
 
-    /// At least one peer is connected. Asked every tick: nobody watching means nothing to encode. A peer still shaking
-    /// hands does not count; it could not be sent anything, and gets a key frame when it can.
-    pub fn is_wanted(&self) -> bool {
-        !self.subscribers.lock().is_empty()
+    /// At least one connected peer gets this rendition, or waits to be switched to it. Asked every tick: what nobody
+    /// watches need not be encoded. A peer still shaking hands does not count; it could not be sent anything, and gets
+    /// a key frame when it can.
+    pub fn is_wanted(&self, rendition: usize) -> bool {
+        self.streams.get(rendition).is_some_and(Stream::is_wanted)
+    }
+
+    /// At least one peer is connected.
+    pub fn is_watched(&self) -> bool {
+        self.streams.iter().any(Stream::is_wanted)
     }
 
     /// The name given to [`Source::new`].
@@ -96,22 +113,34 @@ impl Source {
     }
 
     pub(crate) fn profile(&self) -> ProfileLevelId {
-        self.profile
+        self.streams[0].rendition.profile
     }
 
-    pub(crate) fn key_frame_needed(&self) {
-        (self.on_key_frame_needed)();
+    pub(crate) fn key_frame_needed(&self, rendition: usize) {
+        if let Some(stream) = self.streams.get(rendition) {
+            (stream.rendition.on_key_frame_needed)();
+        }
     }
 
-    /// Begins to queue frames for a thread, from the next key frame on; `wake` is called after each. Ends when the
-    /// subscription is dropped.
-    pub(crate) fn subscribe(self: &Arc<Self>, wake: Box<dyn Fn() + Send + Sync>) -> Subscription {
+    /// Begins to queue frames of a rendition for a thread, from the next key frame on; `wake` is called after each. Ends
+    /// when the subscription is dropped.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        rendition: usize,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Subscription {
         let (sender, frames) = bounded(CAPACITY);
         let (number, dropped) = (self.next_subscriber.fetch_add(1, Ordering::Relaxed), Arc::default());
         let gate = Gate::Joining;
         let subscriber = Subscriber { number, frames: sender, gate, dropped: Arc::clone(&dropped), wake };
-        self.subscribers.lock().push(subscriber);
-        Subscription { source: Arc::clone(self), number, frames, dropped }
+        self.streams[rendition].subscribers.lock().push(subscriber);
+        Subscription { source: Arc::clone(self), rendition, number, frames, dropped }
+    }
+}
+
+impl Stream {
+    fn is_wanted(&self) -> bool {
+        !self.subscribers.lock().is_empty()
     }
 }
 
@@ -142,6 +171,7 @@ impl Subscriber {
 /// A thread's end of its queue.
 pub(crate) struct Subscription {
     source: Arc<Source>,
+    rendition: usize,
     number: u64,
     pub(crate) frames: Receiver<Arc<PacketisedFrame>>,
     /// Frames that found no room.
@@ -152,11 +182,16 @@ impl Subscription {
     pub(crate) fn source(&self) -> &Arc<Source> {
         &self.source
     }
+
+    pub(crate) fn rendition(&self) -> usize {
+        self.rendition
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.source.subscribers.lock().retain(|subscriber| subscriber.number != self.number);
+        let stream = &self.source.streams[self.rendition];
+        stream.subscribers.lock().retain(|subscriber| subscriber.number != self.number);
     }
 }
 
@@ -173,7 +208,19 @@ mod tests {
         let on_needed = Box::new(move || {
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        (Source::new("wall", ProfileLevelId::constrained_baseline(40), on_needed), asked)
+        let large = Rendition {
+            name: "1080p".to_owned(),
+            profile: ProfileLevelId::constrained_baseline(40),
+            bitrate_bps: 4_000_000,
+            on_key_frame_needed: on_needed,
+        };
+        let small = Rendition {
+            name: "540p".to_owned(),
+            profile: ProfileLevelId::constrained_baseline(31),
+            bitrate_bps: 1_000_000,
+            on_key_frame_needed: Box::new(|| ()),
+        };
+        (Source::new("wall", vec![large, small]), asked)
     }
 
     fn frame(key: bool) -> SourceFrame {
@@ -186,15 +233,29 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_wanted_while_somebody_subscribes() {
+    fn a_rendition_is_wanted_while_somebody_subscribes_to_it() {
         let (source, _) = source();
-        assert!(!source.is_wanted());
-        let first = source.subscribe(Box::new(|| ()));
-        let second = source.subscribe(Box::new(|| ()));
+        assert!(!source.is_watched());
+        let first = source.subscribe(0, Box::new(|| ()));
+        let second = source.subscribe(0, Box::new(|| ()));
+        let smaller = source.subscribe(1, Box::new(|| ()));
         drop(first);
-        assert!(source.is_wanted());
+        assert!(source.is_wanted(0) && source.is_wanted(1));
         drop(second);
-        assert!(!source.is_wanted());
+        assert!(!source.is_wanted(0) && source.is_wanted(1) && source.is_watched());
+        drop(smaller);
+        assert!(!source.is_wanted(1) && !source.is_watched());
+        assert!(!source.is_wanted(2), "there is no such rendition");
+    }
+
+    #[test]
+    fn a_thread_gets_the_renditions_that_it_subscribes_to() {
+        let (source, _) = source();
+        let [large, small] = [0, 1].map(|rendition| source.subscribe(rendition, Box::new(|| ())));
+        source.push(1, &frame(true));
+        assert!(large.frames.is_empty() && small.frames.len() == 1);
+        source.push(2, &frame(true));
+        assert!(large.frames.is_empty() && small.frames.len() == 1);
     }
 
     #[test]
@@ -203,11 +264,14 @@ mod tests {
         let woken = Arc::new(AtomicUsize::new(0));
         let [first, second] = [0, 1].map(|_| {
             let count = Arc::clone(&woken);
-            source.subscribe(Box::new(move || {
-                count.fetch_add(1, Ordering::Relaxed);
-            }))
+            source.subscribe(
+                0,
+                Box::new(move || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }),
+            )
         });
-        source.push(&frame(true));
+        source.push(0, &frame(true));
         assert!(Arc::ptr_eq(&first.frames.try_recv().unwrap(), &second.frames.try_recv().unwrap()));
         assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
@@ -215,22 +279,22 @@ mod tests {
     #[test]
     fn a_thread_that_is_stuck_misses_frames_and_another_misses_none() {
         let (source, asked) = source();
-        let stuck = source.subscribe(Box::new(|| ()));
-        let reading = source.subscribe(Box::new(|| ()));
-        source.push(&frame(true));
+        let stuck = source.subscribe(0, Box::new(|| ()));
+        let reading = source.subscribe(0, Box::new(|| ()));
+        source.push(0, &frame(true));
         reading.frames.try_recv().unwrap();
         for _ in 0..100 {
-            source.push(&frame(false));
+            source.push(0, &frame(false));
             reading.frames.try_recv().unwrap();
         }
         assert_eq!(stuck.dropped.load(Ordering::Relaxed), 101 - CAPACITY as u64);
         assert_eq!(reading.dropped.load(Ordering::Relaxed), 0);
         assert_eq!(asked.load(Ordering::Relaxed), 0, "while it stays stuck it costs nobody a key frame");
         while stuck.frames.try_recv().is_ok() {}
-        source.push(&frame(false));
-        source.push(&frame(false));
+        source.push(0, &frame(false));
+        source.push(0, &frame(false));
         assert_eq!(asked.load(Ordering::Relaxed), 1, "asked once");
-        source.push(&frame(true));
+        source.push(0, &frame(true));
         assert!(stuck.frames.try_recv().unwrap().key);
     }
 }
