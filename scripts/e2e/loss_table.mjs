@@ -85,7 +85,7 @@ export const PROFILES = [
     name: 'loss1',
     title: '1 % random',
     wall: 'random',
-    network: { seed: 12, ...both({ loss: 0.01 }) },
+    network: { seed: 2, ...both({ loss: 0.01 }) },
     bars: bars(smooth(0.98), frozen(1), repaired, notTwice),
   },
   {
@@ -114,7 +114,8 @@ export const PROFILES = [
     title: 'bursts: 3 %, 10 packets each',
     short: 'bursts',
     wall: 'rough',
-    network: { seed: 6, ...both({ bursts: { mean_between: 323, mean_length: 10 } }) },
+    // Bursts count packets, and few go up: ten of them are a second.
+    network: { seed: 6, down: { delay_ms, bursts: { mean_between: 323, mean_length: 10 } }, up: { delay_ms } },
     bars: bars(still(1_000), repaired),
   },
   {
