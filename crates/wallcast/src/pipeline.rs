@@ -1,20 +1,22 @@
 //! The wiring: cameras → walls → outputs, built from a configuration and torn down from the outside in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use wallcast_compositor::encoder::Level;
 use wallcast_compositor::{RenditionConfig, Sink, Wall, WallConfig, WallView};
 use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
 use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, Source};
 
 use crate::arrangement::Arrangement;
-use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry};
+use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry, WebRtcConfig};
 use crate::convert::{KeyFrameRequester, RtspSink, Watched, WebRtcSink};
 use crate::director::as_guest;
+use crate::public_addresses;
 use crate::rtsp::{Mount, Mounts, NameInUse};
 use crate::stage::{Cast, NoSuchCamera, Opening, Stage, StageTask};
 use crate::state::{State, StateFile};
@@ -56,7 +58,7 @@ pub enum BuildError {
         source: NoSuchCamera,
     },
     /// WebRTC could not be set up.
-    #[error("cannot serve WebRTC")]
+    #[error(transparent)]
     WebRtc(#[from] wallcast_webrtc::BindError),
     /// The thread that saves arrangements did not start.
     #[error("cannot start the thread of the state file")]
@@ -71,6 +73,9 @@ pub struct Pipeline {
     cameras: Vec<Camera>,
     walls: Vec<RunningWall>,
     peers: Arc<Peers>,
+    webrtc: Arc<WebRtcConfig>,
+    /// Looks up the names among the public addresses.
+    _announcing: Option<AbortOnDropHandle<()>>,
     state: Option<StateFile>,
 }
 
@@ -112,6 +117,8 @@ pub struct Running {
     pub walls: Arc<[WallOutput]>,
     /// Every WebRTC viewer.
     pub peers: Arc<Peers>,
+    /// What they are told, and how many there may be.
+    pub webrtc: Arc<WebRtcConfig>,
     /// Where arrangements are saved, if they are.
     pub state: Option<State>,
     /// When the pipeline was started.
@@ -152,9 +159,13 @@ impl Pipeline {
     /// # Errors
     /// A thread, an encoder or WebRTC could not be started.
     pub fn start(config: &Config, mounts: &Mounts, runtime: &Handle) -> Result<Self, BuildError> {
-        let listen = config.webrtc.listen;
-        let peers = PeersConfig { bind: vec![listen.ip()], port: listen.port(), ..PeersConfig::default() };
-        let peers = Arc::new(Peers::new(peers)?);
+        let webrtc = Arc::new(config.webrtc.clone());
+        let peers = Arc::new(Peers::new(peers_config(&webrtc))?);
+        let announcing = public_addresses::announce(&webrtc.public_addresses, &peers, runtime);
+        let own = wallcast_webrtc::host_addresses(&addresses(webrtc.listen.ip()));
+        if let Some(warning) = public_addresses::warning(&own, &webrtc.public_addresses) {
+            tracing::warn!("{warning}");
+        }
         let cameras =
             config.cameras.iter().map(|entry| start_camera(entry, runtime)).collect::<Result<Vec<_>, _>>()?;
         let views: Arc<[CameraView]> = cameras.iter().map(Camera::view).collect();
@@ -171,7 +182,7 @@ impl Pipeline {
             start_wall(entry, begins, config, &views, mounts, runtime)
         };
         let walls = config.walls.iter().map(start).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { cameras, walls, peers, state })
+        Ok(Self { cameras, walls, peers, webrtc, _announcing: announcing, state })
     }
 
     /// What the outputs and `/stats` read.
@@ -180,6 +191,7 @@ impl Pipeline {
             cameras: self.cameras.iter().map(Camera::view).collect(),
             walls: self.walls.iter().map(|running| running.output.clone()).collect(),
             peers: Arc::clone(&self.peers),
+            webrtc: Arc::clone(&self.webrtc),
             state: self.state.as_ref().map(StateFile::state),
             started: Instant::now(),
         }
@@ -203,6 +215,25 @@ impl Pipeline {
         if saved.await.is_err() {
             tracing::error!("the state file was not closed");
         }
+    }
+}
+
+fn peers_config(webrtc: &WebRtcConfig) -> PeersConfig {
+    PeersConfig {
+        bind: addresses(webrtc.listen.ip()),
+        port: webrtc.listen.port(),
+        max_peers: webrtc.max_viewers,
+        max_peers_per_client: webrtc.max_viewers_per_address,
+        ice_lite: webrtc.ice_lite,
+        ..PeersConfig::default()
+    }
+}
+
+/// `[::]` is every interface of both families, as it is for HTTP.
+fn addresses(listen: IpAddr) -> Vec<IpAddr> {
+    match listen {
+        IpAddr::V6(address) if address.is_unspecified() => vec![listen, Ipv4Addr::UNSPECIFIED.into()],
+        _ => vec![listen],
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Stats {
     cameras: BTreeMap<String, CameraStats>,
     walls: BTreeMap<String, WallStats>,
     viewers: Vec<Viewer>,
+    io: Io,
     process: ProcessStats,
 }
 
@@ -152,6 +153,14 @@ struct Tile {
     too_late: Option<bool>,
 }
 
+/// What WebRTC lost on the way in and out, for all viewers together.
+#[derive(Serialize)]
+struct Io {
+    packets_unsent: u64,
+    datagrams_of_strangers: u64,
+    datagrams_dropped: u64,
+}
+
 #[derive(Serialize)]
 struct Viewer {
     id: String,
@@ -202,6 +211,7 @@ fn collect(running: &Running, now: Instant) -> Stats {
             .collect(),
         walls,
         viewers,
+        io: io(running.peers.io_stats()),
         process: ProcessStats::read(),
     }
 }
@@ -313,6 +323,11 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
             .map(|alignment| percentiles(alignment.skew_ms.p50, alignment.skew_ms.p99)),
         tiles,
     }
+}
+
+fn io(stats: wallcast_webrtc::IoStats) -> Io {
+    let wallcast_webrtc::IoStats { packets_unsent, datagrams_of_strangers, datagrams_dropped } = stats;
+    Io { packets_unsent, datagrams_of_strangers, datagrams_dropped }
 }
 
 fn rendition_stats(stats: wallcast_compositor::RenditionStats) -> Rendition {

@@ -85,6 +85,12 @@ impl Offer {
                 return Err(unreadable(format!("no a={required}"), "one for the video section"));
             }
         }
+        if offer.states("ice-lite") {
+            return Err(unreadable(
+                "a=ice-lite",
+                "a viewer that checks its paths itself: this side is controlled",
+            ));
+        }
         if !offer.transport_attributes("fingerprint").any(|found| sha_256(found).is_some()) {
             return Err(unreadable("no a=fingerprint:sha-256", "one for the video section"));
         }

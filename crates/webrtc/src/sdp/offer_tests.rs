@@ -110,6 +110,7 @@ fn answer_text(offer: &Offer) -> String {
         credentials: &credentials,
         fingerprint: "sha-256 00:11".to_owned(),
         role: Role::Server,
+        ice_lite: false,
         candidates: &[
             (Protocol::Udp, "127.0.0.1:8082".parse().unwrap()),
             (Protocol::Tcp, "127.0.0.1:8082".parse().unwrap()),

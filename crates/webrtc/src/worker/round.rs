@@ -1,17 +1,19 @@
 //! One source's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
 //! parts of a large one are spread, so that a key frame does not burst the queues on its way.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Worker, room, send_burst};
+use super::newcomers::{self, Group, Newcomer};
+use super::{SENDING_SLICE, Worker, room, send_burst};
 use crate::sockets::Patience;
 use crate::source::{Source, Subscription};
 
 /// Packets of a frame that go to a peer at once: 40 KB, about a delta frame at 8 Mb/s.
-const PART: usize = 32;
+pub(super) const PART: usize = 32;
 /// A frame of more than one part takes this long at least.
 const SPREAD: Duration = Duration::from_millis(8);
 /// How long a frame may wait for full sockets, all its peers together: half of the time to the next.
@@ -19,7 +21,10 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Stream {
     subscription: Subscription,
-    members: Vec<u64>,
+    pub(super) members: Vec<u64>,
+    pub(super) newcomers: VecDeque<Newcomer>,
+    /// What newcomers begin with.
+    pub(super) group: Group,
     round: Option<Round>,
     dropped_seen: u64,
 }
@@ -32,9 +37,18 @@ struct Round {
     begun: Instant,
     next_part: usize,
     parts: usize,
+    /// Who gets the part next.
+    next_receiver: usize,
 }
 
 impl Round {
+    fn leave(&mut self, number: u64) {
+        if let Some(at) = self.receivers.iter().position(|&(receiver, _)| receiver == number) {
+            self.receivers.remove(at);
+            self.next_receiver -= usize::from(at < self.next_receiver);
+        }
+    }
+
     fn due(&self) -> Instant {
         self.begun + SPREAD * self.next_part as u32 / self.parts as u32
     }
@@ -42,36 +56,43 @@ impl Round {
 
 impl Stream {
     pub(super) fn new(subscription: Subscription) -> Self {
-        Self { subscription, members: Vec::new(), round: None, dropped_seen: 0 }
+        let (members, newcomers, group) = Default::default();
+        Self { subscription, members, newcomers, group, round: None, dropped_seen: 0 }
     }
 
     pub(super) fn source(&self) -> &Arc<Source> {
         self.subscription.source()
     }
 
-    pub(super) fn join(&mut self, number: u64) {
-        self.members.push(number);
+    /// `true`: it gets a picture at once, without another key frame.
+    pub(super) fn join(&mut self, now: Instant, number: u64) -> bool {
+        let newcomer = Newcomer::new(now, number, &self.group);
+        let has_picture = newcomer.is_some();
+        match newcomer {
+            Some(newcomer) => self.newcomers.push_back(newcomer),
+            None => self.members.push(number),
+        }
+        has_picture
     }
 
     /// `false` when nobody is left.
     pub(super) fn leave(&mut self, number: u64) -> bool {
         self.members.retain(|&member| member != number);
+        self.newcomers.retain(|newcomer| newcomer.peer != number);
         if let Some(round) = &mut self.round {
-            round.receivers.retain(|&(receiver, _)| receiver != number);
+            round.leave(number);
         }
-        !self.members.is_empty()
+        !self.members.is_empty() || !self.newcomers.is_empty()
     }
 
-    fn has_work(&self) -> bool {
-        match &self.round {
-            Some(round) => round.due() <= Instant::now(),
-            None => !self.subscription.frames.is_empty(),
-        }
+    pub(super) fn has_work(&self) -> bool {
+        (self.round.is_none() && !self.subscription.frames.is_empty())
+            || self.due().is_some_and(|due| due <= Instant::now())
     }
 
     /// When the next part of a frame is to go.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.round.as_ref().map(Round::due)
+        self.round.as_ref().map(Round::due).into_iter().chain(newcomers::due(&self.newcomers)).min()
     }
 }
 
@@ -83,37 +104,45 @@ impl Worker {
             return;
         }
         let mut streams = std::mem::take(&mut self.streams);
-        streams.iter_mut().for_each(|stream| self.send_stream(stream));
+        for stream in &mut streams {
+            self.send_stream(stream);
+            self.catch_up(stream);
+        }
         // Whoever has ended meanwhile was not found in them.
         streams.retain_mut(|stream| self.left.iter().all(|&number| stream.leave(number)));
         self.streams = streams;
     }
 
+    /// Not more than a slice of time allows: whatever a frame costs, the thread hears its viewers meanwhile.
     fn send_stream(&mut self, stream: &mut Stream) {
-        loop {
-            if stream.round.is_none() {
-                stream.round = self.begin(stream);
-            }
-            let Some(round) = &mut stream.round else { return };
-            if round.due() > Instant::now() {
+        let begun = Instant::now();
+        if stream.round.is_none() {
+            stream.round = self.begin(stream);
+        }
+        let Some(round) = &mut stream.round else { return };
+        if round.due() > begun {
+            return;
+        }
+        let start = round.next_part * PART;
+        while let Some(&(number, count)) = round.receivers.get(round.next_receiver) {
+            if begun.elapsed() >= SENDING_SLICE {
                 return;
             }
-            let start = round.next_part * PART;
-            for &(number, count) in &round.receivers {
-                if start < count {
-                    self.send_part(number, start..count.min(start + PART), &mut round.patience);
-                }
+            if start < count {
+                self.send_part(number, start..count.min(start + PART), &mut round.patience);
             }
-            round.next_part += 1;
-            if round.next_part >= round.parts {
-                stream.round = None;
-            }
+            round.next_receiver += 1;
+        }
+        (round.next_part, round.next_receiver) = (round.next_part + 1, 0);
+        if round.next_part >= round.parts {
+            stream.round = None;
         }
     }
 
     /// The next frame, numbered for everybody who can take it.
     fn begin(&mut self, stream: &mut Stream) -> Option<Round> {
         let frame = stream.subscription.frames.try_recv().ok()?;
+        stream.group.push(Instant::now(), &frame, !stream.newcomers.is_empty());
         let dropped = stream.subscription.dropped.load(Ordering::Relaxed);
         let missed = dropped - std::mem::replace(&mut stream.dropped_seen, dropped);
         let mut receivers = Vec::with_capacity(stream.members.len());
@@ -137,10 +166,11 @@ impl Worker {
         // Where the network does not carry everybody, it is somebody else's turn to be last next time.
         stream.members.rotate_left(1);
         let (patience, begun) = (Patience::new(PATIENCE), Instant::now());
-        Some(Round { receivers, patience, begun, next_part: 0, parts: longest.div_ceil(PART) })
+        let (next_part, next_receiver) = (0, 0);
+        Some(Round { receivers, patience, begun, next_part, parts: longest.div_ceil(PART), next_receiver })
     }
 
-    fn send_part(&mut self, number: u64, range: Range<usize>, patience: &mut Patience) {
+    pub(super) fn send_part(&mut self, number: u64, range: Range<usize>, patience: &mut Patience) {
         let Some(path) = self.residents.get(&number).and_then(|resident| resident.peer.path()) else {
             return;
         };

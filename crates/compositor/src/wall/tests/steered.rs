@@ -2,18 +2,20 @@
 
 use super::*;
 
-/// A camera of 25 frames a second, whose pictures come at whole multiples of 40 ms since `begun`.
+/// A camera of 25 frames a second, whose pictures come half-way between the ticks of a wall that is not steered.
+#[derive(Default)]
 struct Camera {
-    begun: Instant,
+    begun: Option<Instant>,
 }
 
 const INTERVAL: Duration = Duration::from_millis(40);
 
 impl TileSource for Camera {
     fn show(&mut self, now: Instant, paint: &mut dyn FnMut(Shown<'_>)) {
-        let number = (now.saturating_duration_since(self.begun).as_nanos() / INTERVAL.as_nanos()) as u32;
+        let begun = *self.begun.get_or_insert(now - INTERVAL / 2);
+        let number = (now.saturating_duration_since(begun).as_nanos() / INTERVAL.as_nanos()) as u32;
         let samples = [number as u8; 64];
-        let came = Some(self.begun + INTERVAL * number);
+        let came = Some(begun + INTERVAL * number);
         paint(Shown { came, ..Some(picture(&samples, number.into())).into() });
     }
 }
@@ -21,14 +23,12 @@ impl TileSource for Camera {
 #[test]
 fn a_wall_moves_its_tick_to_when_pictures_come_and_its_canvas_time_with_it() {
     let sink = Keeps::wanted();
-    let camera = Camera { begun: Instant::now() - INTERVAL / 2 };
-    let wall = Wall::start(config(25), vec![Box::new(camera)], vec![sink.clone()]).expect("starts");
+    let wall =
+        Wall::start(config(25), vec![Box::new(Camera::default())], vec![sink.clone()]).expect("starts");
     let units = || sink.units.lock().clone();
     let off = |unit: &AccessUnit| {
-        let (time, period) = (unit.canvas_time, Duration::from_millis(40));
-        time.as_duration().abs_diff(period * time.tick() as u32)
+        unit.canvas_time.as_duration().abs_diff(INTERVAL * unit.canvas_time.tick() as u32)
     };
-    // Where it began is unknown here, but not just behind the camera's pictures.
     wait_until("the tick has moved", || {
         units().last().is_some_and(|unit| off(unit) > Duration::from_millis(4))
     });
