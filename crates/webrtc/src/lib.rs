@@ -21,6 +21,7 @@ mod packetise;
 mod path;
 mod peer;
 mod peers;
+mod playout;
 mod profile;
 mod sdp;
 mod session_id;

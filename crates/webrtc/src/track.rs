@@ -10,6 +10,7 @@ use rand::Rng;
 use rtc::shared::error::Error;
 
 use crate::packetise::{PacketisedFrame, STAMP, Shape, ntp_duration};
+use crate::playout::Playout;
 use crate::srtp::{PacketId, Srtp};
 
 /// A frame is remembered for so long: whatever a viewer asks for later would come too late.
@@ -21,7 +22,7 @@ const MAX_CREDIT: u32 = 400;
 /// RTP header extensions we write, each under the id the offer gave it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Extension {
-    /// Asks the receiver to show frames at once instead of building a buffer.
+    /// Asks the receiver to show frames at once instead of building a buffer, or how long to hold them back.
     PlayoutDelay,
     /// Tells when the picture was taken.
     AbsCaptureTime,
@@ -37,9 +38,6 @@ impl Extension {
         }
     }
 }
-
-/// Two 12-bit numbers of 10 ms: minimum 0; maximum 0 too, which makes browsers render as soon as a frame is decoded.
-const PLAYOUT_DELAY_NONE: [u8; 3] = [0, 0, 0];
 
 /// The identity of a peer's track, chosen before the answer is written.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +102,7 @@ pub(crate) struct Track {
     /// The newest last.
     history: VecDeque<Remembered>,
     credit: u32,
+    playout: Playout,
     octets: u64,
     first: u64,
 }
@@ -112,6 +111,8 @@ struct Remembered {
     first: u64,
     at: Instant,
     frame: Arc<PacketisedFrame>,
+    /// The viewer is told with it how long to hold frames back.
+    tells_playout: bool,
 }
 
 impl Track {
@@ -131,6 +132,7 @@ impl Track {
             next_rtx,
             history,
             credit,
+            playout: Playout::default(),
             octets,
             first,
         }
@@ -143,7 +145,9 @@ impl Track {
             self.history.pop_front();
         }
         let count = frame.payloads(self.shape).len();
-        self.history.push_back(Remembered { first: self.next, at: now, frame: Arc::clone(frame) });
+        let tells_playout = self.playout.handle_frame(now) || frame.key;
+        let (first, frame) = (self.next, Arc::clone(frame));
+        self.history.push_back(Remembered { first, at: now, frame, tells_playout });
         self.next += count as u64;
         self.credit = (self.credit + count as u32 / 2 + 1).min(MAX_CREDIT);
         count
@@ -156,13 +160,14 @@ impl Track {
         srtp: &mut Srtp,
         burst: &mut Burst,
     ) -> Result<(), Error> {
-        let Some(Remembered { first, frame, .. }) = self.history.back() else { return Ok(()) };
+        let Some(sent) = self.history.back() else { return Ok(()) };
+        let Remembered { first, frame, .. } = sent;
         let payloads = frame.payloads(self.shape);
         let numbered = payloads.iter().enumerate().skip(range.start).take(range.len());
         for (position, payload) in numbered {
             let index = first + position as u64;
             let start = burst.bytes.len();
-            let header = self.header(frame, position, payloads.len());
+            let header = self.header(sent, position, payloads.len());
             let (ssrc, payload_type) = (self.ids.ssrc, self.ids.payload_type);
             let header_len = header.write_to(&mut burst.bytes, payload_type, index as u16, ssrc);
             payload.write_to(&mut burst.bytes);
@@ -187,15 +192,14 @@ impl Track {
         };
         let after = self.history.partition_point(|sent| sent.first <= index);
         let sent = after.checked_sub(1).map(|at| &self.history[at]);
-        let Some(Remembered { first, frame, .. }) = sent.filter(|sent| sent.at + REMEMBERED >= now) else {
-            return Ok(false);
-        };
+        let Some(sent) = sent.filter(|sent| sent.at + REMEMBERED >= now) else { return Ok(false) };
         if self.credit == 0 {
             return Ok(false);
         }
-        let (position, payloads) = ((index - first) as usize, frame.payloads(self.shape));
+        let (position, payloads) = ((index - sent.first) as usize, sent.frame.payloads(self.shape));
         let Some(payload) = payloads.get(position) else { return Ok(false) };
-        let (start, header) = (burst.bytes.len(), self.header(frame, position, payloads.len()));
+        let (start, header) = (burst.bytes.len(), self.header(sent, position, payloads.len()));
+        self.playout.handle_late(now, now.saturating_duration_since(sent.at));
         let (id, header_len) = match self.ids.rtx {
             Some((ssrc, payload_type)) => {
                 let id = PacketId { ssrc, index: self.next_rtx };
@@ -230,10 +234,10 @@ impl Track {
         })
     }
 
-    fn header(&self, frame: &PacketisedFrame, position: usize, count: usize) -> Header {
+    fn header(&self, sent: &Remembered, position: usize, count: usize) -> Header {
         let mut header = Header {
             marker: position + 1 == count,
-            timestamp: frame.rtp_time.wrapping_add(self.time_offset),
+            timestamp: sent.frame.rtp_time.wrapping_add(self.time_offset),
             extensions: [0; STAMP + 4],
             extensions_len: 0,
         };
@@ -241,9 +245,9 @@ impl Track {
         if position == 0 {
             for &(extension, id) in &self.extensions {
                 match extension {
-                    Extension::PlayoutDelay if frame.key => header.extend(id, &PLAYOUT_DELAY_NONE),
+                    Extension::PlayoutDelay if sent.tells_playout => header.extend(id, &self.playout.value()),
                     Extension::PlayoutDelay => {}
-                    Extension::AbsCaptureTime => header.extend(id, &frame.captured_ntp.to_be_bytes()),
+                    Extension::AbsCaptureTime => header.extend(id, &sent.frame.captured_ntp.to_be_bytes()),
                 }
             }
         }
