@@ -22,6 +22,7 @@ class FakePeerConnection extends EventTarget {
   }
   addTransceiver(kind, init) {
     this.transceivers.push([kind, init.direction]);
+    return FakePeerConnection.transceiver;
   }
   async setLocalDescription() {
     this.localDescription = { type: "offer", sdp: "offer" };
@@ -240,4 +241,19 @@ test("the track asks for no jitter buffer and is handed on", async () => {
   FakePeerConnection.all[0].dispatchEvent(track);
   assert.equal(got, stream);
   assert.deepEqual(receiver, { jitterBufferTarget: 0, playoutDelayHint: 0 });
+});
+
+test("when pictures were composed is asked for where a browser can be asked", async (t) => {
+  const capture = { uri: "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time", direction: "stopped" };
+  const others = ["sendrecv", "stopped"].map((direction, n) => ({ uri: `urn:other:${n}`, direction }));
+  let asked = null;
+  FakePeerConnection.transceiver = {
+    getHeaderExtensionsToNegotiate: () => [others[0], { ...capture }, others[1]],
+    setHeaderExtensionsToNegotiate: (extensions) => (asked = extensions),
+  };
+  t.after(() => delete FakePeerConnection.transceiver);
+  const whep = client(server(created));
+  whep.start();
+  await settle();
+  assert.deepEqual(asked, [others[0], { ...capture, direction: "sendrecv" }, others[1]]);
 });
