@@ -7,6 +7,7 @@
 //! costs some ticks and a new encoder, never the clock or the process. Who the sinks are, and where pictures come from, is
 //! the binary's business.
 
+mod audience;
 mod bell;
 mod encoding;
 mod fault;

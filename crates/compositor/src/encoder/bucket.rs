@@ -119,11 +119,11 @@ impl Run {
     }
 }
 
-/// From the first access unit on, at each bitrate.
-fn check(choice: EncoderChoice, halves: bool) {
+/// From the first access unit on, at each of these Mb/s.
+fn check(choice: EncoderChoice, halves: bool, rates: &[u64]) {
     let config = |mbps: u64| config(1920, 1080, FPS, mbps * 1_000_000);
     let mut runs = Vec::new();
-    for config in [2, 4, 6].map(config) {
+    for config in rates.iter().map(|&mbps| config(mbps)) {
         let encoder = match open(choice, config) {
             Ok(mut encoder) => {
                 encoder.set_halves(halves);
@@ -150,17 +150,17 @@ fn check(choice: EncoderChoice, halves: bool) {
 
 #[test]
 fn openh264_never_makes_a_viewer_wait_for_half_a_second() {
-    check(EncoderChoice::OpenH264, false);
+    check(EncoderChoice::OpenH264, false, &[2, 4, 6]);
 }
 
 #[test]
 fn openh264_in_two_layers_never_makes_a_viewer_wait_for_half_a_second() {
-    check(EncoderChoice::OpenH264, true);
+    check(EncoderChoice::OpenH264, true, &[4]);
 }
 
 #[test]
 fn libx264_never_makes_a_viewer_wait_for_half_a_second() {
-    check(EncoderChoice::X264, false);
+    check(EncoderChoice::X264, false, &[2, 4, 6]);
 }
 
 /// What came of a part of a run.

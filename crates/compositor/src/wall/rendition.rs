@@ -2,6 +2,7 @@
 //! failure costs. The wall's own rendition and the smaller ones differ in how they come by a canvas, and in whether it is
 //! waited for: that is in [`super::run`] and [`super::smaller`].
 
+use super::audience::{Asked, Audience};
 use super::encoding::{Answer, Coded, Encoding, Job, OpenEncoder, Opening, Retired, gone};
 use super::fault::Fault;
 use super::view::{Figures, Shared, Told};
@@ -11,7 +12,6 @@ use crate::encoder::{Encoded, EncoderConfig};
 use crate::key_frames::KeyFrames;
 use crate::stillness::Stillness;
 use crate::tick::CanvasTime;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,9 +35,7 @@ pub(super) struct Rendition {
     shared: Arc<Shared>,
     /// Which of the wall's.
     number: usize,
-    sinks: Vec<Arc<dyn Sink>>,
-    /// Which of `sinks` were wanted at the last tick.
-    wanted: Vec<bool>,
+    audience: Audience,
     station: Station,
     retired: Retired,
     open: OpenEncoder,
@@ -114,7 +112,7 @@ impl Rendition {
             number => tracing::error_span!("rendition", name = shared.renditions[number].name),
         };
         Rendition {
-            wanted: vec![false; sinks.len()],
+            audience: Audience::new(sinks),
             station: encoding.map_or(Station::Closed, |encoding| Station::Opening(encoding, Duration::ZERO)),
             retired: Retired::default(),
             failures: 0,
@@ -129,7 +127,6 @@ impl Rendition {
             span,
             shared,
             number,
-            sinks,
             open,
         }
     }
@@ -260,7 +257,8 @@ impl Rendition {
         self.barren = 0;
         let (canvas_time, composed_at, sequence) = (given.time, given.composed_at, self.sequence);
         self.sequence += 1;
-        self.deliver(&AccessUnit { data, key, canvas_time, composed_at, sequence });
+        let unit = AccessUnit { data, key, canvas_time, composed_at, sequence };
+        self.audience.deliver(&unit, &self.shared);
         Outcome::Delivered
     }
 
@@ -285,28 +283,13 @@ impl Rendition {
         }
     }
 
-    /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others
-    /// watch needs an IDR too.
+    /// Whether anybody wants it. The stream begins anew after a pause; who joins while others watch needs an IDR too.
     ///
     /// Two layers cost all viewers some of the picture, so the wall's own rendition has them only while somebody needs
     /// them. Whoever gets a smaller one has a slow link, and may need them at any time.
     fn ask_sinks(&mut self, at: Duration) -> bool {
-        let before = self.wanted.contains(&true);
-        let (mut joined, mut halves) = (false, self.number > 0);
-        for (sink, wanted) in self.sinks.iter().zip(&mut self.wanted) {
-            let wants = catch_unwind(AssertUnwindSafe(|| sink.is_wanted().then(|| sink.wants_halves())));
-            let wants = wants.unwrap_or_else(|panic| {
-                self.shared.note_panic("a sink", &*panic);
-                None
-            });
-            joined |= wants.is_some() && !*wanted;
-            halves |= wants == Some(true);
-            *wanted = wants.is_some();
-        }
-        if halves && !self.halves {
-            self.key_frames.handle_request();
-        }
-        self.halves = halves;
+        let before = self.audience.is_there();
+        let Asked { joined, halves } = self.audience.ask(&self.shared);
         if joined {
             self.stillness.handle_viewer(at);
             match before {
@@ -314,7 +297,12 @@ impl Rendition {
                 false => self.begin_anew(),
             }
         }
-        self.wanted.contains(&true)
+        let halves = halves || self.number > 0;
+        if halves && !self.halves {
+            self.key_frames.handle_request();
+        }
+        self.halves = halves;
+        self.audience.is_there()
     }
 
     /// The next access unit is the first of a stream.
@@ -386,14 +374,6 @@ impl Rendition {
         }
         self.told().meters.lock().running = false;
         self.begin_anew();
-    }
-
-    fn deliver(&self, unit: &AccessUnit) {
-        for (sink, _) in self.sinks.iter().zip(&self.wanted).filter(|&(_, &wanted)| wanted) {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink.deliver(unit))) {
-                self.shared.note_panic("a sink", &*panic);
-            }
-        }
     }
 
     /// Counts and tells, and has a new encoder opened: at once after a first failure, then once a second.

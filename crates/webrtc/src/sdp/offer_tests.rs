@@ -121,7 +121,7 @@ fn answer_text(offer: &Offer) -> String {
     answer(offer, &ours)
 }
 
-fn answered(text: &str) -> SessionDescription {
+pub(super) fn answered(text: &str) -> SessionDescription {
     SessionDescription::unmarshal(&mut Cursor::new(answer_text(&parse(text)).as_bytes())).unwrap()
 }
 
