@@ -23,13 +23,16 @@ use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::congestion::Limit;
 use crate::demux::PeerKey;
 use crate::gate::Room;
 use crate::path::{Path, Protocol};
 use crate::peer::{Event, Peer};
 use crate::peers::Seat;
+use crate::selection::Renditions;
 use crate::sockets::{Inbox, Patience, Sockets};
 use crate::source::Source;
+use crate::stats::Share;
 use crate::track::Burst;
 use mailbox::{Order, Shared};
 use round::Stream;
@@ -54,6 +57,8 @@ pub(crate) struct Resident {
     pub(crate) seat: Seat,
     pub(crate) connected: Option<Instant>,
     pub(crate) due: Option<Instant>,
+    /// Whose frames it is offered.
+    pub(crate) follows: Renditions,
 }
 
 struct Worker {
@@ -66,6 +71,8 @@ struct Worker {
     streams: Vec<Stream>,
     /// Peers that have ended since the streams were looked at.
     left: Vec<u64>,
+    /// Peers that are to be offered other renditions than before.
+    moved: Vec<u64>,
     timers: BTreeSet<(Instant, u64)>,
     inbox: Inbox,
     /// UDP sockets that may have more.
@@ -112,6 +119,7 @@ impl Worker {
             residents: HashMap::new(),
             streams: Vec::new(),
             left: Vec::new(),
+            moved: Vec::new(),
             timers: BTreeSet::new(),
             inbox: Inbox::new(),
             readable,
@@ -144,6 +152,7 @@ impl Worker {
             std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
             self.take_handed_over();
             self.tick();
+            self.follow();
         }
     }
 
@@ -279,12 +288,14 @@ impl Worker {
                 Event::Connected => {
                     resident.connected = Some(now);
                     tracing::info!(id = resident.label, source = source.name(), "viewer connected");
-                    join(&mut self.streams, &self.shared, self.number, &source, number);
-                    source.key_frame_needed(0);
                     None
                 }
-                Event::KeyFrameNeeded => {
-                    source.key_frame_needed(0);
+                Event::KeyFrameNeeded(rendition) => {
+                    source.key_frame_needed(rendition);
+                    None
+                }
+                Event::Share(share) => {
+                    resident.log_share(share);
                     None
                 }
                 Event::Ended(why) => Some(why),
@@ -294,6 +305,9 @@ impl Worker {
         match ended {
             Some(why) => self.remove(number, now, why),
             None => {
+                if resident.peer.renditions() != resident.follows {
+                    self.moved.push(number);
+                }
                 let due = resident.peer.poll_timeout();
                 if due != resident.due {
                     resident.due.take().map(|due| self.timers.remove(&(due, number)));
@@ -328,6 +342,16 @@ impl Worker {
 }
 
 impl Resident {
+    fn log_share(&self, share: Share) {
+        let Share { level, limited_by } = share;
+        let (id, source, frames) = (self.label.as_str(), self.source.name(), level.share.as_str());
+        let rendition = self.source.rendition_name(level.rendition);
+        match limited_by.map(Limit::as_str) {
+            Some(limited_by) => tracing::info!(id, source, rendition, frames, limited_by, "viewer gets less"),
+            None => tracing::info!(id, source, rendition, frames, "viewer gets everything again"),
+        }
+    }
+
     fn log_end(&self, now: Instant, why: &str) {
         let (id, source) = (self.label.as_str(), self.source.name());
         match self.connected {
@@ -337,24 +361,6 @@ impl Resident {
                 tracing::info!(id, source, why, %watched, frames, "viewer gone");
             }
             None => tracing::info!(id, source, why, "viewer never connected"),
-        }
-    }
-}
-
-/// Adds a peer to the stream of its source, which begins with its first peer.
-fn join(streams: &mut Vec<Stream>, shared: &Arc<Shared>, worker: usize, source: &Arc<Source>, number: u64) {
-    match streams.iter_mut().find(|stream| Arc::ptr_eq(stream.source(), source)) {
-        Some(stream) => stream.join(number),
-        None => {
-            let waking = Arc::downgrade(shared);
-            let wake = move || {
-                if let Some(shared) = waking.upgrade() {
-                    shared.wake(worker);
-                }
-            };
-            let mut stream = Stream::new(source.subscribe(0, Box::new(wake)));
-            stream.join(number);
-            streams.push(stream);
         }
     }
 }

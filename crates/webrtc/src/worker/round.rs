@@ -1,7 +1,8 @@
-//! One source's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
+//! One rendition's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
 //! parts of a large one are spread, so that a key frame does not burst the queues on its way.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Worker, room, send_burst};
 use crate::sockets::Patience;
 use crate::source::{Source, Subscription};
+use crate::track::Begun;
 
 /// Packets of a frame that go to a peer at once: 40 KB, about a delta frame at 8 Mb/s.
 const PART: usize = 32;
@@ -26,8 +28,8 @@ pub(super) struct Stream {
 
 /// A frame on its way.
 struct Round {
-    /// Each peer, and how many packets the frame has for it.
-    receivers: Vec<(u64, usize)>,
+    /// Each peer, and the packets that the frame has for it.
+    receivers: Vec<(u64, Begun)>,
     patience: Patience,
     begun: Instant,
     next_part: usize,
@@ -45,11 +47,11 @@ impl Stream {
         Self { subscription, members: Vec::new(), round: None, dropped_seen: 0 }
     }
 
-    pub(super) fn source(&self) -> &Arc<Source> {
-        self.subscription.source()
+    fn is_of(&self, source: &Arc<Source>, rendition: usize) -> bool {
+        Arc::ptr_eq(self.subscription.source(), source) && self.subscription.rendition() == rendition
     }
 
-    pub(super) fn join(&mut self, number: u64) {
+    fn join(&mut self, number: u64) {
         self.members.push(number);
     }
 
@@ -76,6 +78,43 @@ impl Stream {
 }
 
 impl Worker {
+    /// Peers whose renditions have changed join and leave streams. A stream begins with its first peer, and whoever joins
+    /// one asks for a key frame.
+    pub(super) fn follow(&mut self) {
+        for number in std::mem::take(&mut self.moved) {
+            let Some(resident) = self.residents.get_mut(&number) else { continue };
+            let source = Arc::clone(&resident.source);
+            let (wanted, followed) = (resident.peer.renditions(), resident.follows);
+            let (begins, ends) = (wanted.without(followed), followed.without(wanted));
+            resident.follows = wanted;
+            for rendition in ends.iter() {
+                self.streams.retain_mut(|stream| !stream.is_of(&source, rendition) || stream.leave(number));
+            }
+            for rendition in begins.iter() {
+                self.join(&source, rendition, number);
+                let asked = catch_unwind(AssertUnwindSafe(|| source.key_frame_needed(rendition)));
+                if asked.is_err() {
+                    self.remove(number, Instant::now(), "its code panicked");
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, source: &Arc<Source>, rendition: usize, number: u64) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.is_of(source, rendition)) {
+            return stream.join(number);
+        }
+        let (waking, worker) = (Arc::downgrade(&self.shared), self.number);
+        let wake = move || {
+            if let Some(shared) = waking.upgrade() {
+                shared.wake(worker);
+            }
+        };
+        let mut stream = Stream::new(source.subscribe(rendition, Box::new(wake)));
+        stream.join(number);
+        self.streams.push(stream);
+    }
+
     /// Sends whatever is due of every stream.
     pub(super) fn send_frames(&mut self) {
         self.left.clear();
@@ -99,9 +138,10 @@ impl Worker {
                 return;
             }
             let start = round.next_part * PART;
-            for &(number, count) in &round.receivers {
-                if start < count {
-                    self.send_part(number, start..count.min(start + PART), &mut round.patience);
+            for &(number, begun) in &round.receivers {
+                if start < begun.packets {
+                    let part = start..begun.packets.min(start + PART);
+                    self.send_part(number, begun, part, &mut round.patience);
                 }
             }
             round.next_part += 1;
@@ -117,9 +157,9 @@ impl Worker {
         let dropped = stream.subscription.dropped.load(Ordering::Relaxed);
         let missed = dropped - std::mem::replace(&mut stream.dropped_seen, dropped);
         let mut receivers = Vec::with_capacity(stream.members.len());
-        let mut longest = 1;
+        let (rendition, mut longest) = (stream.subscription.rendition(), 1);
         for &number in &stream.members {
-            let mut packets = 0;
+            let mut begun = None;
             let Some(resident) = self.residents.get(&number) else { continue };
             let Some(path) = resident.peer.path() else { continue };
             let room = room(&mut self.connections, path);
@@ -127,11 +167,11 @@ impl Worker {
                 if missed > 0 {
                     peer.counters().frames_dropped(missed);
                 }
-                packets = peer.begin(now, &frame, room);
+                begun = peer.begin(now, rendition, &frame, room);
             });
-            if packets > 0 {
-                receivers.push((number, packets));
-                longest = longest.max(packets);
+            if let Some(begun) = begun {
+                receivers.push((number, begun));
+                longest = longest.max(begun.packets);
             }
         }
         // Where the network does not carry everybody, it is somebody else's turn to be last next time.
@@ -140,13 +180,13 @@ impl Worker {
         Some(Round { receivers, patience, begun, next_part: 0, parts: longest.div_ceil(PART) })
     }
 
-    fn send_part(&mut self, number: u64, range: Range<usize>, patience: &mut Patience) {
+    fn send_part(&mut self, number: u64, begun: Begun, range: Range<usize>, patience: &mut Patience) {
         let Some(path) = self.residents.get(&number).and_then(|resident| resident.peer.path()) else {
             return;
         };
         let mut burst = std::mem::take(&mut self.burst);
         burst.clear();
-        self.with_peer(number, |peer, now| peer.write(now, range, &mut burst));
+        self.with_peer(number, |peer, now| peer.write(now, begun, range, &mut burst));
         send_burst(&self.shared.sockets, &mut self.connections, path, &burst, patience);
         self.burst = burst;
     }
