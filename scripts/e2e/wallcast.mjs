@@ -1,10 +1,15 @@
 // Runs the built binary for a browser test, on ports the system chooses.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+
+/** Where it listens, unless a test says otherwise. */
+const ADDRESSES = { '--listen': '127.0.0.1:0', '--rtsp-listen': '127.0.0.1:0', '--webrtc-listen': '0.0.0.0:0' };
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
@@ -15,11 +20,23 @@ export function artifacts(test) {
   return folder;
 }
 
-function binary() {
+/** Where a program is that `cargo build --release` with these arguments makes. */
+export function built(program, ...args) {
   const target = process.env.CARGO_TARGET_DIR || 'target';
-  const path = join(isAbsolute(target) ? target : join(root, target), 'release/wallcast');
-  if (!existsSync(path)) throw new Error(`found no ${path}: run cargo build --release first`);
+  const path = join(isAbsolute(target) ? target : join(root, target), 'release', program);
+  if (!existsSync(path)) throw new Error(`found no ${path}: run ${['cargo build --release', ...args].join(' ')} first`);
   return path;
+}
+
+/** Waits until `check` answers something, or fails with what it was for. */
+export async function until(what, ms, check) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    assert.ok(Date.now() < end, `waited ${ms} ms for ${what}`);
+    await sleep(50);
+  }
 }
 
 /**
@@ -27,8 +44,8 @@ function binary() {
  * @returns {Promise<{url: string, stop: () => Promise<number|null>}>} its address, with a slash at the end; and how to end it
  */
 export async function startWallcast(test, ...args) {
-  const addresses = ['--listen', '127.0.0.1:0', '--rtsp-listen', '127.0.0.1:0', '--webrtc-listen', '0.0.0.0:0'];
-  const child = spawn(binary(), [...args, ...addresses], {
+  const addresses = Object.entries(ADDRESSES).filter(([option]) => !args.includes(option)).flat();
+  const child = spawn(built('wallcast'), [...args, ...addresses], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log = createWriteStream(join(artifacts(test), 'wallcast.log'));

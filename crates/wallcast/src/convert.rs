@@ -13,7 +13,7 @@ use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
     TileState, WallView,
 };
-use wallcast_ingest::{AlignedTile, Alignment, CameraView, OnWall, TileSize};
+use wallcast_ingest::{AlignedTile, Alignment, CameraView, Frame, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
 
 use crate::rtsp::Mount;
@@ -109,7 +109,12 @@ impl TileSource for CameraTile {
             taken,
             utc_offset_s: taken.map_or(0, |taken| utc_offset_s(&self.zone, taken)),
         };
-        paint(Shown { picture, caption: Some(caption) });
+        // A tile in step shows what is held back for it, and its wall looks back further or less far instead.
+        let came = match &self.pictures {
+            Pictures::Newest(_) => tile.frame.as_deref().map(Frame::decoded_at),
+            Pictures::InStep(_) => None,
+        };
+        paint(Shown { picture, caption: Some(caption), came });
     }
 }
 
@@ -162,6 +167,10 @@ impl Sink for WebRtcSink {
         };
         self.source.push(self.rendition, &frame);
     }
+
+    fn rendition(&self) -> usize {
+        self.rendition
+    }
 }
 
 /// Hands a wall's access units to its RTSP readers.
@@ -195,13 +204,18 @@ impl KeyFrameRequester {
         let _already_connected = self.wall.set(wall);
     }
 
-    /// The callback that outputs are given.
+    /// The callback that outputs of the wall's own rendition are given.
     pub fn callback(&self) -> Box<dyn Fn() + Send + Sync> {
+        self.callback_of(0)
+    }
+
+    /// The callback that outputs of one of its renditions are given: 0 is the wall's own.
+    pub fn callback_of(&self, rendition: usize) -> Box<dyn Fn() + Send + Sync> {
         let requester = self.clone();
         Box::new(move || {
             requester.cameras.wake();
             if let Some(wall) = requester.wall.get() {
-                wall.request_key_frame();
+                wall.request_key_frame_of(rendition);
             }
         })
     }

@@ -25,6 +25,7 @@ mod packetise;
 mod path;
 mod peer;
 mod peers;
+mod playout;
 mod profile;
 mod sdp;
 mod selection;

@@ -26,7 +26,7 @@ use crate::srtp::Srtp;
 use crate::stats::{Counters, FrameShare, PeerState, Share};
 use crate::track::{Begun, Burst, Track, TrackIds};
 
-/// From the first check to the end of the DTLS handshake, whose lost flights are repeated after 1, 2, 4 s.
+/// From the first check to the end of the DTLS handshake, whose lost flights are repeated after 250 ms, 500 ms, 1 s.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Nothing heard for so long is shown; browsers check every 2.5 s and report every second.
 const SILENT_AFTER: Duration = Duration::from_secs(7);
@@ -147,6 +147,11 @@ impl Peer {
         }
     }
 
+    /// Checks of connectivity are answered only.
+    pub(crate) fn be_ice_lite(&mut self) {
+        self.ice.be_lite();
+    }
+
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
@@ -190,8 +195,7 @@ impl Peer {
             _ => {}
         }
         self.ice.handle_timeout(now);
-        // A flight that cannot be repeated any more is found by the time-out above.
-        let _ = self.dtls.handle_timeout(now);
+        self.dtls.handle_timeout(now);
         if self.next_report.is_some_and(|due| due <= now) {
             self.report(now);
         }

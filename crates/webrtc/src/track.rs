@@ -12,6 +12,7 @@ use rand::Rng;
 use rtc::shared::error::Error;
 
 use crate::packetise::{PacketisedFrame, Payload, STAMP, Shape, ntp_duration};
+use crate::playout::Playout;
 use crate::srtp::{PacketId, Srtp};
 use crate::transport_cc::{Arrivals, SentLog};
 
@@ -35,7 +36,7 @@ const MIN_STEP: u32 = 90;
 /// RTP header extensions we write, each under the id the offer gave it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Extension {
-    /// Asks the receiver to show frames at once instead of building a buffer.
+    /// Asks the receiver to show frames at once instead of building a buffer, or how long to hold them back.
     PlayoutDelay,
     /// Tells when the picture was taken.
     AbsCaptureTime,
@@ -54,9 +55,6 @@ impl Extension {
         }
     }
 }
-
-/// Two 12-bit numbers of 10 ms: minimum 0; maximum 0 too, which makes browsers render as soon as a frame is decoded.
-const PLAYOUT_DELAY_NONE: [u8; 3] = [0, 0, 0];
 
 /// The identity of a peer's track, chosen before the answer is written.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +136,7 @@ pub(crate) struct Track {
     start: Instant,
     /// Packets before this one are not sent again.
     again_from: u64,
+    playout: Playout,
     octets: u64,
     first: u64,
 }
@@ -155,6 +154,8 @@ struct Remembered {
     at: Instant,
     rtp_time: u32,
     frame: Arc<PacketisedFrame>,
+    /// The viewer is told with it how long to hold frames back.
+    tells_playout: bool,
 }
 
 impl Track {
@@ -191,6 +192,7 @@ impl Track {
             again: Vec::new(),
             start: now,
             again_from: next,
+            playout: Playout::default(),
             octets,
             first,
         }
@@ -213,8 +215,9 @@ impl Track {
             self.history.pop_front();
         }
         let packets = frame.payloads(self.shape).len();
-        let (first, rtp_time) = (self.next, self.time_of(frame));
-        self.history.push_back(Remembered { first, at: now, rtp_time, frame: Arc::clone(frame) });
+        let tells_playout = self.playout.handle_frame(now) || frame.key;
+        let (first, rtp_time, frame) = (self.next, self.time_of(frame), Arc::clone(frame));
+        self.history.push_back(Remembered { first, at: now, rtp_time, frame, tells_playout });
         self.next += packets as u64;
         self.credit = (self.credit + packets as u32 / 2 + 1).min(MAX_CREDIT);
         Begun { first, packets }
@@ -231,13 +234,14 @@ impl Track {
     ) -> Result<(), Error> {
         // Nearly always the last; two frames are on their way at once where one rendition follows another.
         let found = self.history.iter().rev().find(|sent| sent.first == begun.first);
-        let Some(Remembered { first, rtp_time, frame, .. }) = found else { return Ok(()) };
+        let Some(sent) = found else { return Ok(()) };
+        let Remembered { first, frame, .. } = sent;
         let payloads = frame.payloads(self.shape);
         let numbered = payloads.iter().enumerate().skip(range.start).take(range.len());
         for (position, payload) in numbered {
             let index = first + position as u64;
             let start = burst.bytes.len();
-            let header = self.header(frame, *rtp_time, position, payloads.len());
+            let header = self.header(sent, position, payloads.len());
             let (ssrc, payload_type) = (self.ids.ssrc, self.ids.payload_type);
             let header_len = header.write_to(&mut burst.bytes, payload_type, index as u16, ssrc);
             payload.write_to(&mut burst.bytes);
@@ -265,9 +269,10 @@ impl Track {
         let behind = (self.next as u16).wrapping_sub(sequence_number);
         let index = self.next.checked_sub(u64::from(behind)).filter(|_| behind > 0);
         let Some(index) = index.filter(|&index| index >= self.again_from) else { return Ok(false) };
-        if self.remembered(index).is_none_or(|sent| sent.at + REMEMBERED < now) {
+        let Some(sent_at) = self.remembered(index).map(|sent| sent.at).filter(|at| *at + REMEMBERED >= now)
+        else {
             return Ok(false);
-        }
+        };
         self.again.resize(AGAIN, Copied::default());
         let at_ms = now.saturating_duration_since(self.start).as_millis() as u32;
         let last = self.again[usize::from(sequence_number) % AGAIN];
@@ -282,6 +287,7 @@ impl Track {
         let sent = self.copy(now, index, srtp, burst)?;
         if sent {
             self.credit -= 1;
+            self.playout.handle_late(now, now.saturating_duration_since(sent_at));
             self.again[usize::from(sequence_number) % AGAIN] =
                 Copied { at_ms, sequence_number, count: count + 1 };
         }
@@ -323,12 +329,10 @@ impl Track {
     /// Seals a packet once more, whoever asked for it; `false` when it is not remembered any more.
     fn copy(&mut self, now: Instant, index: u64, srtp: &mut Srtp, burst: &mut Burst) -> Result<bool, Error> {
         let sequence_number = index as u16;
-        let Some(Remembered { first, rtp_time, frame, .. }) = self.remembered(index) else {
-            return Ok(false);
-        };
-        let (position, payloads) = ((index - first) as usize, frame.payloads(self.shape));
+        let Some(sent) = self.remembered(index) else { return Ok(false) };
+        let (position, payloads) = ((index - sent.first) as usize, sent.frame.payloads(self.shape));
         let Some(payload) = payloads.get(position) else { return Ok(false) };
-        let (start, header) = (burst.bytes.len(), self.header(frame, *rtp_time, position, payloads.len()));
+        let (start, header) = (burst.bytes.len(), self.header(sent, position, payloads.len()));
         let next_rtx = self.next_rtx;
         let (id, header_len) = match self.ids.rtx {
             Some((ssrc, payload_type)) => {
@@ -388,10 +392,10 @@ impl Track {
         time
     }
 
-    fn header(&self, frame: &PacketisedFrame, rtp_time: u32, position: usize, count: usize) -> Header {
+    fn header(&self, sent: &Remembered, position: usize, count: usize) -> Header {
         let mut header = Header {
             marker: position + 1 == count,
-            timestamp: rtp_time.wrapping_add(self.time_offset),
+            timestamp: sent.rtp_time.wrapping_add(self.time_offset),
             extensions: [0; STAMP + 4],
             extensions_len: 0,
         };
@@ -402,9 +406,9 @@ impl Track {
         if position == 0 {
             for &(extension, id) in &self.extensions {
                 match extension {
-                    Extension::PlayoutDelay if frame.key => header.extend(id, &PLAYOUT_DELAY_NONE),
+                    Extension::PlayoutDelay if sent.tells_playout => header.extend(id, &self.playout.value()),
                     Extension::PlayoutDelay => {}
-                    Extension::AbsCaptureTime => header.extend(id, &frame.captured_ntp.to_be_bytes()),
+                    Extension::AbsCaptureTime => header.extend(id, &sent.frame.captured_ntp.to_be_bytes()),
                     Extension::TransportCc => {}
                 }
             }

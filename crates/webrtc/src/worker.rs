@@ -4,14 +4,20 @@
 //! sends one packet for every twenty it gets, so one receiver serves several senders; `SO_REUSEPORT` would save the
 //! handing over, but the kernel spreads by address, and a viewer has several addresses until ICE has chosen.
 //!
+//! Nothing keeps anything else waiting for long: a turn sends frames for some milliseconds, reads datagrams for some, and
+//! shakes hands for one. A handshake costs a thousand times what another datagram does, so that of hundreds of viewers
+//! who join at once, each waits a little; those who watch get their frames, and a thread that has more frames than it can
+//! send still hears its viewers.
+//!
 //! A panic in one peer's code ends that peer.
 
 mod connections;
 pub(crate) mod mailbox;
+mod newcomers;
 mod round;
 mod tcp;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,8 +44,14 @@ use mailbox::{Order, Shared};
 use round::Stream;
 use tcp::Connection;
 
-/// Frames go before datagrams at least this often, whatever a flood of these costs.
-const RECEIVING_SLICE: Duration = Duration::from_millis(4);
+/// Of a turn, for the frames of one stream.
+const SENDING_SLICE: Duration = Duration::from_millis(4);
+/// Of a turn, whatever a flood costs.
+const RECEIVING_SLICE: Duration = Duration::from_millis(2);
+/// Of a turn: a fifth or so of a thread that has more to do than it can.
+const HANDSHAKE_SLICE: Duration = Duration::from_millis(1);
+/// Datagrams of handshakes that wait: four of each of a thousand viewers. More are dropped, counted, and repeated.
+const MAX_HANDSHAKES: usize = 4096;
 /// A connection over TCP tells whose it is by then.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -83,6 +95,8 @@ struct Worker {
     next_token: usize,
     /// When listeners are asked again, after there were no more descriptors.
     accept_again: Option<Instant>,
+    /// Datagrams of handshakes that wait for their turn.
+    handshakes: VecDeque<(u64, Path, Vec<u8>)>,
     burst: Burst,
 }
 
@@ -127,6 +141,7 @@ impl Worker {
             unread: Vec::new(),
             next_token,
             accept_again: None,
+            handshakes: VecDeque::new(),
             burst: Burst::default(),
         })
     }
@@ -134,7 +149,7 @@ impl Worker {
     fn run(mut self) {
         let mut events = Events::with_capacity(256);
         loop {
-            let wait = if self.readable.contains(&true) || !self.unread.is_empty() {
+            let wait = if self.has_more() {
                 Some(Duration::ZERO)
             } else {
                 self.next_due().map(|due| due.saturating_duration_since(Instant::now()))
@@ -151,9 +166,18 @@ impl Worker {
             self.receive();
             std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
             self.take_handed_over();
+            self.shake_hands();
             self.tick();
             self.follow();
         }
+    }
+
+    /// There is something to do that nothing will wake the thread for.
+    fn has_more(&self) -> bool {
+        self.readable.contains(&true)
+            || !self.unread.is_empty()
+            || !self.handshakes.is_empty()
+            || self.streams.iter().any(Stream::has_work)
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -224,9 +248,7 @@ impl Worker {
     fn deliver(&mut self, path: Path, datagram: &[u8]) {
         let key = self.shared.demux.lock().route(path.remote, datagram);
         match key {
-            Some(key) if key.worker == self.number => {
-                self.with_peer(key.number, |peer, now| peer.handle_datagram(now, path, datagram));
-            }
+            Some(key) if key.worker == self.number => self.hear(key.number, path, datagram),
             Some(key) => self.shared.hand_over(key, path, datagram),
             None => {
                 self.shared.strangers.fetch_add(1, Ordering::Relaxed);
@@ -238,9 +260,28 @@ impl Worker {
         let begun = Instant::now();
         while begun.elapsed() < RECEIVING_SLICE {
             let Ok((number, path, datagram)) = self.handed_over.try_recv() else { return };
-            self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
+            self.hear(number, path, &datagram);
         }
         self.shared.wake(self.number);
+    }
+
+    /// Gives a peer what came for it, DTLS (RFC 7983 section 7) in its turn.
+    fn hear(&mut self, number: u64, path: Path, datagram: &[u8]) {
+        match datagram {
+            [20..=63, ..] if self.handshakes.len() < MAX_HANDSHAKES => {
+                self.handshakes.push_back((number, path, datagram.to_vec()));
+            }
+            [20..=63, ..] => self.shared.dropped(),
+            _ => self.with_peer(number, |peer, now| peer.handle_datagram(now, path, datagram)),
+        }
+    }
+
+    fn shake_hands(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < HANDSHAKE_SLICE {
+            let Some((number, path, datagram)) = self.handshakes.pop_front() else { return };
+            self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
+        }
     }
 
     fn tick(&mut self) {

@@ -160,6 +160,7 @@ impl World {
             credentials: &credentials,
             fingerprint: identity.fingerprint(),
             role: Role::Server,
+            ice_lite: false,
             candidates: &[(Protocol::Udp, server())],
             ids,
             stream: wall(),

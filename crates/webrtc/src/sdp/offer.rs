@@ -90,6 +90,16 @@ impl Offer {
                 return Err(unreadable(format!("no a={required}"), "one for the video section"));
             }
         }
+        if offer.states("ice-lite") {
+            return Err(unreadable(
+                "a=ice-lite",
+                "a viewer that checks its paths itself: this side is controlled",
+            ));
+        }
+        // RTCP on a port of its own is not to be had: there is one port for everything (RFC 8834 section 4.5 allows it).
+        if !offer.transport_lines().any(|found| found.key == "rtcp-mux") {
+            return Err(unreadable("no a=rtcp-mux", "one for the video section: RTP and RTCP share a port"));
+        }
         if !offer.transport_attributes("fingerprint").any(|found| sha_256(found).is_some()) {
             return Err(unreadable("no a=fingerprint:sha-256", "one for the video section"));
         }
@@ -165,9 +175,15 @@ impl Offer {
         self.transport_attributes(key).next()
     }
 
+    fn transport_attributes(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.transport_lines()
+            .filter(move |found| found.key == key)
+            .filter_map(|found| found.value.as_deref())
+    }
+
     /// What describes the transport stands in the section, or for the whole session, or (RFC 9143: a bundle-only
     /// section may leave it out) in the section the bundle is tagged by.
-    fn transport_attributes(&self, key: &str) -> impl Iterator<Item = &str> {
+    fn transport_lines(&self) -> impl Iterator<Item = &Attribute> {
         let sections = &self.session.media_descriptions;
         let tagged = self
             .bundle_tag()
@@ -177,12 +193,7 @@ impl Offer {
             Some(&self.session.attributes),
             tagged.map(|section| &section.attributes),
         ];
-        places
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(move |found| found.key == key)
-            .filter_map(|found| found.value.as_deref())
+        places.into_iter().flatten().flatten()
     }
 }
 
@@ -334,3 +345,8 @@ fn excerpt(text: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 #[path = "offer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "foreign_tests.rs"]
+mod foreign_tests;

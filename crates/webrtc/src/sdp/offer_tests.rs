@@ -115,6 +115,7 @@ fn answer_text(offer: &Offer) -> String {
         credentials: &credentials,
         fingerprint: "sha-256 00:11".to_owned(),
         role: Role::Server,
+        ice_lite: false,
         candidates: &[
             (Protocol::Udp, "127.0.0.1:8082".parse().unwrap()),
             (Protocol::Tcp, "127.0.0.1:8082".parse().unwrap()),
@@ -125,7 +126,7 @@ fn answer_text(offer: &Offer) -> String {
     answer(offer, &ours)
 }
 
-fn answered(text: &str) -> SessionDescription {
+pub(super) fn answered(text: &str) -> SessionDescription {
     SessionDescription::unmarshal(&mut Cursor::new(answer_text(&parse(text)).as_bytes())).unwrap()
 }
 

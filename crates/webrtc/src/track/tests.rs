@@ -88,6 +88,33 @@ fn a_key_frame_says_play_at_once_and_every_frame_when_it_was_taken() {
 }
 
 #[test]
+fn a_viewer_whose_losses_are_repaired_late_is_told_with_the_next_frame_to_hold_frames_back() {
+    let mut bench = bench(IDS, both_extensions());
+    let told = |packet: &Packet| packet.header.get_extension(5).map(|value| value.to_vec());
+    let (packets, _) = bench.send(&frame(true, 0, 5_000));
+    bench.now += Duration::from_millis(60);
+    bench.send_again(packets[1].header.sequence_number).unwrap();
+    assert_eq!(told(&bench.send(&frame(false, 3600, 5_000)).0[0]), None, "60 ms are no matter");
+    bench.now += Duration::from_millis(120);
+    bench.send_again(packets[1].header.sequence_number).unwrap();
+    let (next, _) = bench.send(&frame(false, 7200, 5_000));
+    assert_eq!(
+        told(&next[0]),
+        Some(vec![0, 0xa0, 50]),
+        "at least 100 ms, for a packet that came 180 ms too late"
+    );
+    let again = bench.send_again(next[0].header.sequence_number).unwrap();
+    assert_eq!(told(&again), Some(vec![0, 0xa0, 50]), "the frame that says so may be lost, too");
+    assert_eq!(told(&bench.send(&frame(false, 10_800, 5_000)).0[0]), None, "said once");
+    bench.now += Duration::from_secs(31);
+    assert_eq!(
+        told(&bench.send(&frame(false, 14_400, 5_000)).0[0]),
+        Some(vec![0, 0, 0]),
+        "all is well again"
+    );
+}
+
+#[test]
 fn without_negotiated_extensions_headers_have_none() {
     let mut bench = bench(IDS, vec![]);
     assert!(!bench.send(&frame(true, 0, 100)).0[0].header.extension);
