@@ -15,6 +15,20 @@ at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]];
 # Is a package of this name installed, as far as dpkg knows?
 has_package() { [[ $(dpkg-query -W -f='${Status}' "$1" 2>/dev/null) == "install ok installed" ]]; }
 
+# Is there a package of this name to install?
+has_candidate() { [[ -n $(apt-cache search --names-only "^${1//./\\.}\$" 2>/dev/null) ]]; }
+
+# A virtual environment in the user's cache with the packages that a requirements file names, as it names them.
+need_python_packages() { # requirements file, name of the environment
+  local place=${XDG_CACHE_HOME:-$HOME/.cache}/wallcast/$2
+  cmp -s "$1" "$place/requirements.txt" && return
+  rm -rf "$place"
+  say "installing $1 into $place"
+  { python3 -m venv "$place" && "$place/bin/pip" install -q --only-binary :all: -r "$1"; } >&2 ||
+    stop "the Python packages of $1 could not be installed; the reason is above"
+  cp "$1" "$place/requirements.txt"
+}
+
 # Installs the packages named, as root or through sudo. Called with those that are missing only.
 install_packages() {
   (($#)) || return 0

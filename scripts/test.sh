@@ -54,7 +54,7 @@ plan() {
   while IFS= read -r file; do
     name=${file##*/}
     step "web_${name%.test.*}" unit node --test --test-reporter=tap "$file"
-  done < <(find web scripts/e2e -name node_modules -prune -o \( -name '*.test.mjs' -o -name '*.test.js' \) -print | sort)
+  done < <(find web scripts/e2e scripts/clients -name node_modules -prune -o \( -name '*.test.mjs' -o -name '*.test.js' \) -print | sort)
   for file in crates/wallcast/tests/e2e_*.rs; do
     [[ -e $file ]] || continue
     name=$(basename "$file" .rs)
@@ -65,6 +65,7 @@ plan() {
     name=$(basename "$file" .e2e.mjs)
     step "e2e_browser_$name" e2e node --test --test-concurrency=1 --test-reporter=tap "$file"
   done
+  step e2e_clients e2e node --test --test-concurrency=1 --test-reporter=tap scripts/clients/clients.e2e.mjs
 }
 
 selected() { # step number → is it wanted?
@@ -103,11 +104,28 @@ need_cameras_and_browser() {
   install_packages "${missing[@]}"
 }
 
-need_playwright() {
-  local stamp=scripts/e2e/node_modules/.package-lock.json
-  [[ $stamp -nt scripts/e2e/package-lock.json ]] && return
-  (cd scripts/e2e && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) ||
-    stop "npm ci failed in scripts/e2e; the reason is above"
+# The packages that a folder's lock file names, as it names them.
+need_npm() { # folder
+  local stamp=$1/node_modules/.package-lock.json
+  [[ $stamp -nt $1/package-lock.json ]] && return
+  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) ||
+    stop "npm ci failed in $1; the reason is above"
+}
+
+# Other people's WebRTC (docs/clients.md). A system without a Firefox package does without Firefox, and its tests say so.
+need_clients() {
+  local missing=() package found
+  for package in gstreamer1.0-nice gstreamer1.0-libav gir1.2-gst-plugins-bad-1.0 python3-venv; do
+    has_package "$package" || missing+=("$package")
+  done
+  if [[ -z ${WALLCAST_FIREFOX:-} ]] && ! command -v firefox-esr firefox >/dev/null && has_candidate firefox-esr; then
+    missing+=(firefox-esr)
+  fi
+  install_packages "${missing[@]}"
+  found=$(node --version)
+  at_least "${found#v}" 18.20 || stop "found Node $found, expected v18.20 or later for scripts/clients"
+  need_npm scripts/clients
+  [[ -n ${WALLCAST_AIORTC_PYTHON:-} ]] || need_python_packages scripts/clients/requirements.txt aiortc
 }
 
 # ── running and counting ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,7 +149,7 @@ run_logged() { # log, command… → the command's exit code; its output is show
 # A media test that noise upset may run again, twice at most, alone. It is never silent about it.
 repeat_failed() { # step number, log → prints how many of the failed tests passed when repeated
   local name=${names[$1]} command=${commands[$1]} log=$2 test rescued=0 again=()
-  if [[ $name == e2e_browser_* ]]; then
+  if [[ $command == node\ * ]]; then # the whole file
     repeat "$name" "$command" && rescued=$(count "$log" | cut -d ' ' -f 2)
   else
     mapfile -t again < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | sort -u)
@@ -196,8 +214,11 @@ need_node
 for number in "${chosen[@]}"; do
   [[ ${groups[$number]} == e2e ]] || continue
   need_cameras_and_browser
-  need_playwright
+  need_npm scripts/e2e
   break
+done
+for number in "${chosen[@]}"; do
+  [[ ${names[$number]} != e2e_clients ]] || need_clients
 done
 mkdir -p "$logs"
 rm -f "$WALLCAST_SKIPPED" "$artifacts/repeated.txt"

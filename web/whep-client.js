@@ -157,7 +157,7 @@ export class WhepClient extends EventTarget {
     try {
       const connection = new this.environment.RTCPeerConnection({ bundlePolicy: "max-bundle" });
       this.#connection = connection;
-      connection.addTransceiver("video", { direction: "recvonly" });
+      askForCaptureTime(connection.addTransceiver("video", { direction: "recvonly" }));
       connection.addEventListener("track", ({ receiver, streams, track }) => {
         // The newest frame is worth more than a smooth old one.
         if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
@@ -257,4 +257,17 @@ export class WhepClient extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/**
+ * Browsers that know the extension abs-capture-time do not all offer it by themselves. With it, whoever looks at frames
+ * (`requestVideoFrameCallback`) is told when each was composed.
+ * @param {any} transceiver which has these two functions in some browsers only
+ */
+function askForCaptureTime(transceiver) {
+  const extensions = transceiver?.getHeaderExtensionsToNegotiate?.();
+  const captureTime = extensions?.find((/** @type {any} */ { uri }) => uri.endsWith("/abs-capture-time"));
+  if (captureTime?.direction !== "stopped") return;
+  captureTime.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

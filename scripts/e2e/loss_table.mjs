@@ -11,14 +11,14 @@ const ADAPTED_AFTER_MS = 5_000;
 /**
  * What was seen of one viewer while it was measured.
  * @typedef {{ seconds: number, framesDecoded: number, fps: number, freezes: number, frozenSeconds: number, stillMs: number,
- *   backAfterMs: number | null, pli: number, nack: number, keyFrames: number, retransmitted: number, packetsLost: number,
+ *   stills: { at: number, stood: number }[], backAfterMs: number | null, pli: number, nack: number, keyFrames: number, retransmitted: number, packetsLost: number,
  *   framesDropped: number, bufferMs: number, bitrate: number, width: number, joinMs: number, connections: number,
  *   waitMs: number, relay: { down: import('./relay.mjs').Tally, up: import('./relay.mjs').Tally },
  *   served: { retransmitted: number, frames_dropped: number } | null, complaints: string[] }} Figures
  *   `stillMs`: the longest time one picture stood. `backAfterMs`: from the end of an outage to the first new picture.
  *   `waitMs`: the longest wait before the slow line, once the sender should have adapted.
  *
- * @typedef {{ name: string, title: string, wall: string, fullOnly?: boolean,
+ * @typedef {{ name: string, title: string, short?: string, wall: string, fullOnly?: boolean,
  *   network: { seed: number, down: import('./relay.mjs').Conditions, up: import('./relay.mjs').Conditions },
  *   later?: { down: import('./relay.mjs').Conditions, up: import('./relay.mjs').Conditions },
  *   outageMs?: number, adaptsAfterMs?: number, bars: (seen: Figures, good: Figures) => Bar[] }} Profile
@@ -62,7 +62,7 @@ const repaired = (/** @type {Figures} */ seen) =>
 const joined = (/** @type {number} */ ms) => (/** @type {Figures} */ seen) =>
   /** @type {Bar} */ ([`first picture ≤ ${ms} ms after the offer: ${seen.joinMs.toFixed(0)} ms`, seen.joinMs <= ms]);
 
-/** A twentieth of what a viewer asks for again, and no more, may be sent twice. */
+/** Copies are lost too, and asked for again; but none is sent twice for one request. */
 const notTwice = (/** @type {Figures} */ seen) => {
   const lost = seen.relay.down.lost;
   const again = seen.served?.retransmitted ?? 0;
@@ -112,6 +112,7 @@ export const PROFILES = [
   {
     name: 'bursts',
     title: 'bursts: 3 %, 10 packets each',
+    short: 'bursts',
     wall: 'rough',
     network: { seed: 6, ...both({ bursts: { mean_between: 323, mean_length: 10 } }) },
     bars: bars(still(1_000), repaired),
@@ -119,6 +120,7 @@ export const PROFILES = [
   {
     name: 'wifi',
     title: 'bursts as on bad Wi-Fi: 5 %, 2 packets each, jitter',
+    short: 'bad Wi-Fi',
     wall: 'rough',
     fullOnly: true,
     network: { seed: 7, ...both({ jitter_ms: 10, bursts: { mean_between: 40, mean_length: 2 } }) },
@@ -159,13 +161,15 @@ export const everywhere = (/** @type {Figures} */ seen) => /** @type {Bar[]} */ 
   [`the page complains of nothing: ${seen.complaints.join('; ') || 'nothing'}`, seen.complaints.length === 0],
 ]);
 
-/** The longest time one picture stood, in ms, of pictures presented at `times`, from `from` to `to`. */
-export function longestStill(times, from, to) {
-  const within = times.filter((time) => time > from && time < to);
-  return within.concat(to).reduce(({ longest, last }, time) => ({ longest: Math.max(longest, time - last), last: time }), {
-    longest: 0,
-    last: from,
-  }).longest;
+/**
+ * The pictures that stood for longer than `ms` between `from` and `to`, of those presented at `times`; all in ms. `at` counts
+ * from `from`.
+ */
+export function stills(times, from, to, ms) {
+  const within = [...times.filter((time) => time > from && time < to), to];
+  return within
+    .map((time, n) => ({ at: (within[n - 1] ?? from) - from, stood: time - (within[n - 1] ?? from) }))
+    .filter(({ stood }) => stood > ms);
 }
 
 const COLUMNS = [
@@ -187,7 +191,8 @@ const COLUMNS = [
 ];
 
 /**
- * @param {{ profile: Profile, seen: Figures, failed: string[] }[]} rows
+ * @typedef {{ profile: Profile, seen: Figures, checked: Bar[], failed: string[] }} Row
+ * @param {Row[]} rows
  * @returns {string} a table in Markdown
  */
 export function table(rows) {

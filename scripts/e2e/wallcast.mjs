@@ -1,10 +1,15 @@
 // Runs the built binary for a browser test, on ports the system chooses.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+
+/** Where it listens, unless a test says otherwise. */
+const ADDRESSES = { '--listen': '127.0.0.1:0', '--rtsp-listen': '127.0.0.1:0', '--webrtc-listen': '0.0.0.0:0' };
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
@@ -23,12 +28,23 @@ export function built(program, ...args) {
   return path;
 }
 
+/** Waits until `check` answers something, or fails with what it was for. */
+export async function until(what, ms, check) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    assert.ok(Date.now() < end, `waited ${ms} ms for ${what}`);
+    await sleep(50);
+  }
+}
+
 /**
  * Starts `wallcast` with these arguments and waits until it is ready.
  * @returns {Promise<{url: string, stop: () => Promise<number|null>}>} its address, with a slash at the end; and how to end it
  */
 export async function startWallcast(test, ...args) {
-  const addresses = ['--listen', '127.0.0.1:0', '--rtsp-listen', '127.0.0.1:0', '--webrtc-listen', '0.0.0.0:0'];
+  const addresses = Object.entries(ADDRESSES).filter(([option]) => !args.includes(option)).flat();
   const child = spawn(built('wallcast'), [...args, ...addresses], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -22,6 +22,7 @@ class FakePeerConnection extends EventTarget {
   }
   addTransceiver(kind, init) {
     this.transceivers.push([kind, init.direction]);
+    return FakePeerConnection.transceiver;
   }
   configuration = { bundlePolicy: "max-bundle" };
   async createOffer() {
@@ -308,4 +309,19 @@ test("a server that is not there is a reason for a new connection", async () => 
   FakePeerConnection.all[0].become("connected");
   await whep.check("the server ended the session");
   assert.equal(FakePeerConnection.all.length, 2);
+});
+
+test("when pictures were composed is asked for where a browser can be asked", async (t) => {
+  const capture = { uri: "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time", direction: "stopped" };
+  const others = ["sendrecv", "stopped"].map((direction, n) => ({ uri: `urn:other:${n}`, direction }));
+  let asked = null;
+  FakePeerConnection.transceiver = {
+    getHeaderExtensionsToNegotiate: () => [others[0], { ...capture }, others[1]],
+    setHeaderExtensionsToNegotiate: (extensions) => (asked = extensions),
+  };
+  t.after(() => delete FakePeerConnection.transceiver);
+  const whep = client(server(created));
+  whep.start();
+  await settle();
+  assert.deepEqual(asked, [others[0], { ...capture, direction: "sendrecv" }, others[1]]);
 });

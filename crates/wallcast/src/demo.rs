@@ -4,6 +4,7 @@
 //! compositor's. It is served by the RTSP server like anything else, and what reads it cannot tell it from a
 //! camera. What time its picture was painted at can be read back from it: see [`marks`].
 
+pub mod film;
 mod font;
 pub mod marks;
 mod painting;

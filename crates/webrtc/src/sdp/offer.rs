@@ -10,6 +10,7 @@ use crate::error::OfferError;
 use crate::ice::Credentials;
 use crate::profile::ProfileLevelId;
 use crate::track::Extension;
+use crate::transport_cc;
 
 const MAX_BYTES: usize = 64 * 1024;
 const MAX_SECTIONS: usize = 20;
@@ -78,7 +79,11 @@ impl Offer {
             .to_owned();
         let bundle = bundles(&session).find(|members| members.contains(&mid.as_str())).unwrap_or_default();
         let bundle = bundle.into_iter().map(str::to_owned).collect();
-        let extensions = extensions(section);
+        let mut extensions = extensions(section);
+        // Numbers that nobody reports on would be so many bytes for nothing.
+        if !names_feedback(section, &format.payload_type.to_string(), transport_cc::FEEDBACK) {
+            extensions.retain(|&(extension, _)| extension != Extension::TransportCc);
+        }
         let offer = Self { session, video, mid, bundle, format, extensions };
         for required in ["ice-ufrag", "ice-pwd"] {
             if offer.transport_attribute(required).is_none() {
@@ -90,6 +95,10 @@ impl Offer {
                 "a=ice-lite",
                 "a viewer that checks its paths itself: this side is controlled",
             ));
+        }
+        // RTCP on a port of its own is not to be had: there is one port for everything (RFC 8834 section 4.5 allows it).
+        if !offer.transport_lines().any(|found| found.key == "rtcp-mux") {
+            return Err(unreadable("no a=rtcp-mux", "one for the video section: RTP and RTCP share a port"));
         }
         if !offer.transport_attributes("fingerprint").any(|found| sha_256(found).is_some()) {
             return Err(unreadable("no a=fingerprint:sha-256", "one for the video section"));
@@ -150,12 +159,10 @@ impl Offer {
     pub(crate) fn feedback(&self) -> impl Iterator<Item = &'static str> {
         let payload_type = self.format.payload_type.to_string();
         let section = &self.session.media_descriptions[self.video];
-        ["nack", "nack pli", "ccm fir"].into_iter().filter(move |feedback| {
-            section.attributes.iter().any(|offered| {
-                let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
-                [payload_type.as_str(), "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
-            })
-        })
+        let numbered = self.extensions.iter().any(|&(extension, _)| extension == Extension::TransportCc);
+        let heeded =
+            ["nack", "nack pli", "ccm fir"].into_iter().chain(numbered.then_some(transport_cc::FEEDBACK));
+        heeded.filter(move |feedback| names_feedback(section, &payload_type, feedback))
     }
 
     /// For the whole session, or for our section.
@@ -168,9 +175,15 @@ impl Offer {
         self.transport_attributes(key).next()
     }
 
+    fn transport_attributes(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.transport_lines()
+            .filter(move |found| found.key == key)
+            .filter_map(|found| found.value.as_deref())
+    }
+
     /// What describes the transport stands in the section, or for the whole session, or (RFC 9143: a bundle-only
     /// section may leave it out) in the section the bundle is tagged by.
-    fn transport_attributes(&self, key: &str) -> impl Iterator<Item = &str> {
+    fn transport_lines(&self) -> impl Iterator<Item = &Attribute> {
         let sections = &self.session.media_descriptions;
         let tagged = self
             .bundle_tag()
@@ -180,12 +193,7 @@ impl Offer {
             Some(&self.session.attributes),
             tagged.map(|section| &section.attributes),
         ];
-        places
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(move |found| found.key == key)
-            .filter_map(|found| found.value.as_deref())
+        places.into_iter().flatten().flatten()
     }
 }
 
@@ -271,6 +279,13 @@ fn rtpmaps(section: &MediaDescription) -> impl Iterator<Item = (u8, &str)> {
     })
 }
 
+fn names_feedback(section: &MediaDescription, payload_type: &str, feedback: &str) -> bool {
+    section.attributes.iter().any(|offered| {
+        let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
+        [payload_type, "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
+    })
+}
+
 fn fmtp_of(section: &MediaDescription, payload_type: u8) -> Option<&str> {
     of_format(section, "fmtp", payload_type)
 }
@@ -330,3 +345,8 @@ fn excerpt(text: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 #[path = "offer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "foreign_tests.rs"]
+mod foreign_tests;

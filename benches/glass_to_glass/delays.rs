@@ -1,0 +1,121 @@
+//! From frames of the wall to delays of pictures.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use openh264::decoder::Decoder;
+use openh264::formats::YUVSource;
+use wallcast::demo::marks::{PictureArea, read_marks};
+
+use crate::cameras::Cameras;
+
+/// p50, p95 and p99.
+pub const SHARES: [f64; 3] = [0.5, 0.95, 0.99];
+
+/// Milliseconds by [`SHARES`].
+pub type Shares = [f64; 3];
+
+/// When a frame's last packet arrived, and the frame.
+type Frame = (Duration, Vec<u8>);
+
+/// What was measured.
+#[derive(Default)]
+pub struct Delays {
+    /// In milliseconds.
+    pub all: Vec<f64>,
+    /// Of what they are made, as far as that is known.
+    pub parts: Vec<(&'static str, Shares)>,
+}
+
+impl Delays {
+    pub fn shares(&self) -> Shares {
+        shares(self.all.clone())
+    }
+
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+}
+
+/// By the nearest rank.
+pub fn shares(mut values: Vec<f64>) -> Shares {
+    assert!(!values.is_empty(), "nothing was measured");
+    values.sort_by(f64::total_cmp);
+    SHARES.map(|share| values[((values.len() - 1) as f64 * share) as usize])
+}
+
+/// Where on the wall the cameras' pictures are, and what they showed last.
+#[derive(Clone)]
+pub struct Reading {
+    pub areas: Vec<PictureArea>,
+}
+
+/// The milliseconds in each tile's marks.
+pub type Shown = Vec<Option<u32>>;
+
+impl Reading {
+    /// Of a wall with one camera, or with four in the reference layout.
+    pub fn of(cameras: usize) -> Self {
+        let area = |(x, y, width, height)| PictureArea { x, y, width, height };
+        let areas: &[_] = match cameras {
+            1 => &[(0.0, 0.0, 1920.0, 1080.0)],
+            _ => &[
+                (0.0, 405.0, 480.0, 270.0),
+                (480.0, 0.0, 960.0, 540.0),
+                (480.0, 540.0, 960.0, 540.0),
+                (1440.0, 405.0, 480.0, 270.0),
+            ],
+        };
+        Self { areas: areas.iter().copied().map(area).collect() }
+    }
+
+    /// Of what the viewers received. The first of them got every frame; what others got is recognised by that.
+    pub fn of_frames(&self, viewers: Vec<Vec<Frame>>, cameras: &Cameras) -> Delays {
+        let known = self.decode(&viewers[0]);
+        let mut delays = Delays::default();
+        for frames in &viewers {
+            let mut first_shown = FirstShown::default();
+            for (arrived, unit) in frames {
+                let Some(shown) = known.get(&hash(unit)) else { continue };
+                delays.all.extend(first_shown.ages(shown, *arrived, cameras));
+            }
+        }
+        delays
+    }
+
+    /// What each frame shows, by its hash.
+    fn decode(&self, frames: &[Frame]) -> HashMap<u64, Shown> {
+        let mut decoder = Decoder::new().unwrap();
+        let mut known = HashMap::new();
+        for (_, unit) in frames {
+            // Nothing before the first key frame, and nothing after a loss until the next.
+            let Ok(Some(picture)) = decoder.decode(unit) else { continue };
+            let (luma, stride) = (picture.y(), picture.strides().0);
+            let shown = self.areas.iter().map(|area| Some(read_marks(luma, stride, *area)?.millis));
+            known.insert(hash(unit), shown.collect());
+        }
+        known
+    }
+}
+
+/// Leaves out what was shown before: a picture counts in the first frame that shows it.
+#[derive(Default)]
+pub struct FirstShown(Shown);
+
+impl FirstShown {
+    /// How old those pictures are, in milliseconds, that this frame is the first to show.
+    pub fn ages(&mut self, shown: &Shown, at: Duration, cameras: &Cameras) -> Vec<f64> {
+        let before = std::mem::replace(&mut self.0, shown.clone());
+        // Of the very first frame nobody knows whether it is.
+        let news = shown.iter().zip(&before).enumerate().filter(|(_, (now, before))| now != before);
+        news.filter_map(|(camera, (now, _))| Some(cameras.age(camera, (*now)?, at)?.as_secs_f64() * 1e3))
+            .collect()
+    }
+}
+
+fn hash(unit: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    unit.hash(&mut hasher);
+    hasher.finish()
+}
