@@ -130,9 +130,7 @@ impl Bench<'_> {
         let entries: String =
             (1..).zip(&cameras.urls).map(|(number, url)| format!("  cam{number}: {url}\n")).collect();
         let layout = if self.films.len() == 1 { "grid" } else { "columns" };
-        let config = format!(
-            "cameras:\n{entries}walls:\n  wall:\n    layout: {layout}\n    overlay: none\n"
-        );
+        let config = format!("cameras:\n{entries}walls:\n  wall:\n    layout: {layout}\n    overlay: none\n");
         let wallcast = Wallcast::with_config(TEST, &config);
         process::pin(wallcast.pid(), "0");
         let mut fleet = Fleet::keeping(DECRYPTING).unwrap();

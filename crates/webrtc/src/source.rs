@@ -10,8 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::gate::{Gate, Room, Verdict};
-use crate::packetise::PacketisedFrame;
+use crate::packetise::{PacketisedFrame, Rates};
 use crate::profile::ProfileLevelId;
+use crate::selection::Renditions;
 
 /// Frames a thread may lag behind: half a second at 25 frames a second.
 pub(crate) const CAPACITY: usize = 12;
@@ -53,6 +54,14 @@ pub struct Source {
 struct Stream {
     rendition: Rendition,
     subscribers: Mutex<Vec<Subscriber>>,
+    meter: Mutex<Meter>,
+}
+
+/// What a stream takes: bits a second that weigh the less the longer they are ago, about two seconds of them.
+struct Meter {
+    all_bps: f64,
+    kept_bps: f64,
+    last: Option<Instant>,
 }
 
 struct Subscriber {
@@ -68,10 +77,14 @@ impl Source {
     /// answer names its profile and level, and they get a smaller one while their path does not carry it.
     ///
     /// # Panics
-    /// There is no rendition.
+    /// There is no rendition, or there are more than 32.
     pub fn new(name: &str, renditions: Vec<Rendition>) -> Arc<Self> {
         assert!(!renditions.is_empty(), "a source has one rendition at least");
-        let stream = |rendition| Stream { rendition, subscribers: Mutex::default() };
+        assert!(renditions.len() <= Renditions::MOST, "a source has {} renditions at most", Renditions::MOST);
+        let stream = |rendition: Rendition| {
+            let meter = Mutex::new(Meter::new(rendition.bitrate_bps));
+            Stream { rendition, subscribers: Mutex::default(), meter }
+        };
         let streams = renditions.into_iter().map(stream).collect();
         Arc::new(Self { name: name.to_owned(), streams, next_subscriber: AtomicU64::new(0) })
     }
@@ -84,7 +97,9 @@ impl Source {
             SystemTime::now().checked_sub(frame.captured.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         let packetised =
             PacketisedFrame::new(&frame.data, frame.key, frame.rtp_time, frame.captured, captured_at);
-        let Some(packetised) = packetised.map(Arc::new) else { return };
+        let Some(mut packetised) = packetised else { return };
+        packetised.rates = stream.meter.lock().add(&packetised);
+        let packetised = Arc::new(packetised);
         let mut key_frame_needed = false;
         for subscriber in stream.subscribers.lock().iter_mut() {
             key_frame_needed |= subscriber.offer(&packetised);
@@ -116,6 +131,15 @@ impl Source {
         self.streams[0].rendition.profile
     }
 
+    /// What the renditions' encoders aim at, best first.
+    pub(crate) fn bitrates(&self) -> Box<[u64]> {
+        self.streams.iter().map(|stream| stream.rendition.bitrate_bps).collect()
+    }
+
+    pub(crate) fn rendition_name(&self, rendition: usize) -> &str {
+        self.streams.get(rendition).map_or("", |stream| &stream.rendition.name)
+    }
+
     pub(crate) fn key_frame_needed(&self, rendition: usize) {
         if let Some(stream) = self.streams.get(rendition) {
             (stream.rendition.on_key_frame_needed)();
@@ -144,6 +168,26 @@ impl Stream {
     }
 }
 
+impl Meter {
+    const TIME_CONSTANT_S: f64 = 2.0;
+
+    /// Until it has seen something, a stream takes what its encoder aims at.
+    fn new(bitrate_bps: u64) -> Self {
+        Self { all_bps: bitrate_bps as f64, kept_bps: bitrate_bps as f64, last: None }
+    }
+
+    fn add(&mut self, frame: &PacketisedFrame) -> Rates {
+        let passed = self.last.map_or(0.04, |last| {
+            frame.captured.saturating_duration_since(last).as_secs_f64() / Self::TIME_CONSTANT_S
+        });
+        self.last = Some(frame.captured);
+        let bps = frame.len() as f64 * 8.0 / Self::TIME_CONSTANT_S;
+        self.all_bps = self.all_bps * (-passed).exp() + bps;
+        self.kept_bps = self.kept_bps * (-passed).exp() + if frame.disposable { 0.0 } else { bps };
+        Rates { all_bps: self.all_bps as u64, kept_bps: self.kept_bps as u64 }
+    }
+}
+
 impl Subscriber {
     /// `true` when the time to ask for a key frame has come.
     fn offer(&mut self, frame: &Arc<PacketisedFrame>) -> bool {
@@ -159,7 +203,7 @@ impl Subscriber {
                 let _ = self.frames.try_send(Arc::clone(frame));
                 (self.wake)();
             }
-            Verdict::NotYet => {}
+            Verdict::NotYet | Verdict::LeftOut => {}
             Verdict::Dropped | Verdict::DroppedAsk => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
@@ -199,6 +243,7 @@ impl Drop for Subscription {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     use super::*;
 
@@ -256,6 +301,24 @@ mod tests {
         assert!(large.frames.is_empty() && small.frames.len() == 1);
         source.push(2, &frame(true));
         assert!(large.frames.is_empty() && small.frames.len() == 1);
+    }
+
+    #[test]
+    fn a_stream_is_known_by_what_it_takes_with_and_without_the_frames_that_nobody_needs() {
+        let (source, _) = source();
+        let reading = source.subscribe(0, Box::new(|| ()));
+        let start = Instant::now();
+        let mut rates = Rates::default();
+        for number in 0..250_u32 {
+            // 25 frames a second of 10,000 bytes, and between them as many of 2,500: 2.5 Mb/s, four fifths kept.
+            let (header, len) = if number % 2 == 0 { (0x65, 10_000) } else { (0x01, 2_500) };
+            let data = [&[0, 0, 0, 1, header][..], &vec![1; len - 1]].concat().into();
+            let captured = start + Duration::from_millis(20) * number;
+            source.push(0, &SourceFrame { data, key: header == 0x65, rtp_time: 0, captured });
+            rates = reading.frames.try_recv().unwrap().rates;
+        }
+        assert!((2_400_000..2_650_000).contains(&rates.all_bps), "{rates:?}");
+        assert!((78..83).contains(&rates.kept_percent()), "{rates:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::round::{PART, Stream};
 use super::{Worker, room};
 use crate::packetise::PacketisedFrame;
 use crate::sockets::Patience;
+use crate::track::Begun;
 
 /// A group that began longer ago is not worth sending: from then on there may be a key frame again.
 const RECENT: Duration = Duration::from_millis(500);
@@ -38,8 +39,9 @@ pub(super) struct Newcomer {
     group: u64,
     /// Of the group: the frame to begin next.
     next_frame: usize,
-    /// Of the frame begun last: packets, and how many of them have been sent.
-    packets: usize,
+    /// The frame begun last, until all of it has been sent.
+    begun: Option<Begun>,
+    /// Packets of it that have been sent.
     sent: usize,
 }
 
@@ -70,15 +72,8 @@ impl Group {
 impl Newcomer {
     /// `None`: there is no picture to begin with.
     pub(super) fn new(now: Instant, peer: u64, group: &Group) -> Option<Self> {
-        let (next_frame, packets, sent) = Default::default();
-        group.is_recent(now).then_some(Self {
-            peer,
-            due: now,
-            group: group.number,
-            next_frame,
-            packets,
-            sent,
-        })
+        let (next_frame, begun, sent) = Default::default();
+        group.is_recent(now).then_some(Self { peer, due: now, group: group.number, next_frame, begun, sent })
     }
 
     /// The next frame of the group, or of a newer one, which makes the rest of this one needless.
@@ -117,20 +112,21 @@ impl Worker {
 
     /// `false`: there is nothing more for it; it goes on with the others.
     fn send_next(&mut self, stream: &Stream, newcomer: &mut Newcomer) -> bool {
-        if newcomer.sent == newcomer.packets {
+        if newcomer.begun.is_none() {
             let Some(frame) = newcomer.next(&stream.group) else { return false };
             let path = self.residents.get(&newcomer.peer).and_then(|resident| resident.peer.path());
             let Some(path) = path else { return false };
-            let (room, mut packets) = (room(&mut self.connections, path), 0);
-            self.with_peer(newcomer.peer, |peer, now| packets = peer.begin(now, &frame, room));
-            (newcomer.packets, newcomer.sent) = (packets, 0);
-            if packets == 0 {
-                return false;
-            }
+            let (room, rendition) = (room(&mut self.connections, path), stream.rendition());
+            self.with_peer(newcomer.peer, |peer, now| {
+                newcomer.begun = peer.begin(now, rendition, &frame, room);
+            });
+            newcomer.sent = 0;
         }
-        let end = newcomer.packets.min(newcomer.sent + PART);
-        self.send_part(newcomer.peer, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
+        let Some(begun) = newcomer.begun else { return false };
+        let end = begun.packets.min(newcomer.sent + PART);
+        self.send_part(newcomer.peer, begun, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
         newcomer.sent = end;
+        newcomer.begun = Some(begun).filter(|_| end < begun.packets);
         true
     }
 }
