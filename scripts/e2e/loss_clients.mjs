@@ -1,8 +1,9 @@
-// The table of losses for players that are not our page: each client of scripts/clients behind each network, by hand.
+// The table of losses for players that are not our page: clients of scripts/clients behind the same networks, by hand.
 //
-//   node scripts/e2e/loss_clients.mjs aiortc [firefox …] [--seconds 60]
+//   node scripts/e2e/loss_clients.mjs aiortc [werift …] [--seconds 60]
 //
-// Needs a build (see loss.e2e.mjs) and what `scripts/test.sh clients` installs. Prints a table in Markdown.
+// Needs a build and what `scripts/test.sh clients` installs. Prints a table in Markdown. The relay is on loopback, which not
+// every client reaches: Firefox does not.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +24,7 @@ const PYTHON = process.env.WALLCAST_AIORTC_PYTHON || join(CACHE, 'wallcast/aiort
 const { values, positionals: clients } = parseArgs({ allowPositionals: true, options: { seconds: { type: 'string', default: '60' } } });
 const seconds = Number(values.seconds);
 if (!clients.length || !seconds) {
-  process.stderr.write('usage: node loss_clients.mjs aiortc [firefox …] [--seconds 60]\n');
+  process.stderr.write('usage: node loss_clients.mjs aiortc [werift …] [--seconds 60]\n');
   process.exit(2);
 }
 
@@ -52,7 +53,7 @@ async function play(client, url) {
   const said = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr']) child[stream].on('data', (data) => (said[stream] += data));
   const [code] = await once(child, 'close');
-  if (code !== 0) return { failed: said.stderr.trim().split('\n').at(-1) };
+  if (code !== 0) return { failed: said.stderr.split('\n').findLast((line) => line.includes('Error')) ?? `exit code ${code}` };
   return JSON.parse(said.stdout.trim().split('\n').at(-1));
 }
 

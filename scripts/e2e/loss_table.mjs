@@ -38,11 +38,14 @@ const smooth = (/** @type {number} */ share) => (/** @type {Figures} */ seen, /*
     seen.framesDecoded >= share * good.framesDecoded,
   ]);
 
-const frozen = (/** @type {number} */ seconds) => (/** @type {Figures} */ seen, /** @type {Figures} */ good) =>
-  /** @type {Bar} */ ([
-    `frozen for ≤ ${seconds} s: ${seen.frozenSeconds.toFixed(2)} s`,
-    seen.frozenSeconds <= seconds + good.frozenSeconds,
+/** So many seconds of two minutes; half of it for a short look, which two freezes may fall into by chance. */
+const frozen = (/** @type {number} */ seconds) => (/** @type {Figures} */ seen, /** @type {Figures} */ good) => {
+  const allowed = seconds * Math.max(seen.seconds / 120, 0.5);
+  return /** @type {Bar} */ ([
+    `frozen for ≤ ${allowed.toFixed(1)} s: ${seen.frozenSeconds.toFixed(2)} s`,
+    seen.frozenSeconds <= allowed + good.frozenSeconds,
   ]);
+};
 
 const still = (/** @type {number} */ ms) => (/** @type {Figures} */ seen) =>
   /** @type {Bar} */ ([`no picture for > ${ms} ms: ${seen.stillMs.toFixed(0)} ms`, seen.stillMs <= ms]);
