@@ -1,5 +1,5 @@
 // Viewers whom nothing reaches directly: one behind a TURN server (coturn), with the login that came in the Link header, and one
-// that has TCP only. Both by our own page.
+// that has TCP only; and one whose server is ICE-lite. All by our own page.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -146,5 +146,21 @@ test('a viewer without UDP plays over TCP', async (t) => {
   });
   const { local, remote } = await path(page);
   assert.deepEqual([local.protocol, remote.protocol], ['tcp', 'tcp'], JSON.stringify({ local, remote }));
+  assert.deepEqual(complaints, [], 'the page complained');
+});
+
+test('a viewer of a server that is ICE-lite plays, and goes on', async (t) => {
+  const wallcast = await startWall(t, 'browser_lite', '  ice_lite: true');
+  const { page, complaints } = await watch(t, wallcast.url, () => {});
+  // Consent is asked for every five seconds, by the browser alone.
+  await sleep(12_000);
+  const before = (await received(page)).framesDecoded;
+  await until('more frames', 5_000, async () => (await received(page))?.framesDecoded > before);
+  const pair = await page.evaluate(async () => {
+    const stats = await window.wallcastTestPeers[0].getStats();
+    return [...stats.values()].find((report) => report.type === 'candidate-pair' && report.nominated);
+  });
+  assert.equal(pair.requestsReceived, 0, 'the server checks nothing');
+  assert.ok(pair.responsesReceived > 2, JSON.stringify(pair));
   assert.deepEqual(complaints, [], 'the page complained');
 });
