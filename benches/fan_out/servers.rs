@@ -127,7 +127,7 @@ impl Drop for Server {
 }
 
 /// The way in to any WHEP server, by its endpoint.
-pub fn whep(url: &str) -> impl Door {
+pub fn whep(url: &str) -> impl Door + use<> {
     whep::Whep::new(url)
 }
 
