@@ -97,6 +97,7 @@ need_cameras_and_browser() {
     has_package "$package" || missing+=("$package")
   done
   command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+  command -v turnserver >/dev/null || missing+=(coturn)
   if [[ -z ${WALLCAST_CHROMIUM:-} ]] && ! command -v chromium chromium-browser google-chrome >/dev/null; then
     missing+=(chromium)
   fi

@@ -6,8 +6,9 @@
  *   bufferMs: number | null, lost: number }} Figures
  * @typedef {{ at: number, frames: number, bytes: number, bufferDelay: number, buffered: number, width: number,
  *   height: number, rttMs: number | null, lost: number }} Sample
- * @typedef {"waiting" | "moving" | "stopped" | "dead"} Movement
- *   `waiting`: no frame yet, for no time worth a word; `dead`: time for a new connection.
+ * @typedef {"waiting" | "moving" | "stopped" | "silent" | "dead"} Movement
+ *   `waiting`: no frame yet, for no time worth a word; `silent`: nothing arrives at all, which may be the network's fault;
+ *   `dead`: something arrives, and there is no picture: time for a new connection.
  */
 
 /** A wall draws frames even when nothing moves before its cameras, so this long without one is worth a word. */
@@ -63,23 +64,30 @@ export function figures(last, now) {
 /** Whether the picture of one connection moves, by the number of frames decoded. */
 export class PictureWatch {
   #frames = 0;
+  #bytes = 0;
   /** When the last new frame was seen; of the first look, when there was none. */
   #movedAt = -1;
+  #heardAt = -1;
+  /** Since when a picture could be expected: after a silence, not before something arrives again. */
+  #expectedSince = -1;
 
   /**
-   * @param {{ at: number, frames: number }} sample
+   * @param {{ at: number, frames: number, bytes: number }} sample
    * @returns {Movement}
    */
-  look({ at, frames }) {
+  look({ at, frames, bytes }) {
+    if (this.#movedAt < 0) this.#movedAt = this.#heardAt = this.#expectedSince = at;
+    if (bytes > this.#bytes) {
+      if (at - this.#heardAt >= STOPPED_MS) this.#expectedSince = at;
+      [this.#bytes, this.#heardAt] = [bytes, at];
+    }
     if (frames > this.#frames) {
-      this.#frames = frames;
-      this.#movedAt = at;
+      [this.#frames, this.#movedAt, this.#expectedSince] = [frames, at, at];
       return "moving";
     }
-    if (this.#movedAt < 0) this.#movedAt = at;
-    const still = at - this.#movedAt;
-    if (still >= DEAD_MS) return "dead";
-    if (still >= STOPPED_MS) return "stopped";
+    if (at - this.#heardAt >= DEAD_MS) return "silent";
+    if (at - this.#expectedSince >= DEAD_MS) return "dead";
+    if (at - this.#movedAt >= STOPPED_MS) return "stopped";
     return this.#frames > 0 ? "moving" : "waiting";
   }
 }

@@ -13,6 +13,8 @@ import { WhepClient } from "./whep-client.js";
  */
 
 const LOOK_EVERY_MS = 250;
+/** How often the server is asked whether it has given up a session over which nothing arrives. */
+const CHECK_EVERY_MS = 1_000;
 /** Figures are for people, and those of a quarter of a second jump about. */
 const FIGURES_EVERY_MS = 1_000;
 
@@ -29,6 +31,7 @@ export class WallcastPlayer extends HTMLElement {
   #looking;
   /** Of the connection that is looked at. */
   #watched = { connection: /** @type {RTCPeerConnection | null} */ (null), watch: new PictureWatch() };
+  #checkedAt = 0;
   /** @type {Sample | null} where the next figures begin */
   #last = null;
   /** The browser plays only after a gesture. */
@@ -117,6 +120,10 @@ export class WallcastPlayer extends HTMLElement {
     if (connection !== client.connection || connection !== this.#watched.connection) return;
     const movement = this.#watched.watch.look(sample);
     if (movement === "dead") return client.restart("the picture stood still");
+    if (movement === "silent" && sample.at - this.#checkedAt >= CHECK_EVERY_MS) {
+      this.#checkedAt = sample.at;
+      client.check("the server ended the session");
+    }
     this.#showPicture(movement);
     this.#last ??= sample;
     if (sample.at - this.#last.at < FIGURES_EVERY_MS) return;
@@ -143,7 +150,7 @@ export class WallcastPlayer extends HTMLElement {
 
   /** @param {import("./picture.js").Movement} movement */
   #showPicture(movement) {
-    if (movement === "stopped") this.#say("picture stopped");
+    if (movement === "stopped" || movement === "silent") this.#say("picture stopped");
     else if (movement === "moving") this.#say(this.#wantsPress ? "press to play" : "");
   }
 

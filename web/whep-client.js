@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * WHEP player protocol (draft-ietf-wish-whep), without DOM: offers, keeps one session alive, says how it goes.
- * Host candidates only and no trickle: our answer carries every candidate, and our checks tell the server our address.
+ * No trickle: our answer carries every candidate, and our checks tell the server our address. The ICE servers come with the
+ * answer, and candidates are gathered from then on, so that a relay is among them.
  */
 
 /**
@@ -36,12 +37,35 @@ export class WhepError extends Error {
       404: "there is no wall of this name",
       406: "this browser offers no H.264",
       409: "this wall is not live yet",
+      429: "too many attempts from this address",
       503: "all viewer places are taken",
     };
     const retryAfter = Number(response.headers.get("Retry-After")) || 0;
     const said = words[/** @type {keyof typeof words} */ (response.status)] ?? `the server answered ${response.status}`;
     return new WhepError(said, response.status, retryAfter);
   }
+}
+
+/**
+ * The STUN and TURN servers among the links of an answer (RFC 9725 section 4.6, RFC 8288).
+ * @param {string} links the values of all `Link` headers, separated by commas
+ * @returns {RTCIceServer[]}
+ */
+export function iceServersOf(links) {
+  const servers = [];
+  const link = /<([^<>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]+))*)/g;
+  const parameter = /([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]+))/g;
+  for (const [, urls, rest] of links.matchAll(link)) {
+    /** @type {Record<string, string>} */
+    const found = {};
+    for (const [, name, quoted, bare] of rest.matchAll(parameter)) {
+      found[name.toLowerCase()] = bare ?? quoted.replace(/\\(.)/g, "$1");
+    }
+    if (found.rel !== "ice-server") continue;
+    const { username, credential } = found;
+    servers.push(username === undefined ? { urls } : { urls, username, credential });
+  }
+  return servers;
 }
 
 /**
@@ -52,6 +76,9 @@ export class WhepClient extends EventTarget {
   #connection = null;
   /** @type {string | null} */
   #session = null;
+  /** The session that the server is being asked for.
+   * @type {string | null} */
+  #checked = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** Rises with every attempt and stop; whatever belongs to an older one is ignored. */
@@ -105,6 +132,26 @@ export class WhepClient extends EventTarget {
     this.#attempt();
   }
 
+  /**
+   * Nothing arrives any more. A network that was away brings the session back by itself, so it is given up only when the
+   * server has, or is not there.
+   * @param {string} reason
+   */
+  async check(reason) {
+    const session = this.#session;
+    if (!session || this.#checked === session) return;
+    this.#checked = session;
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const gone = await this.environment
+      .fetch(session, { method: "HEAD", headers: this.#headers({}), signal })
+      // Chromium takes an answer that nobody reads to its end for an aborted one.
+      .then((response) => response.text().then(() => response.status === 404))
+      .catch((error) => error.name !== "TimeoutError");
+    if (session !== this.#session) return;
+    this.#checked = null;
+    if (gone) this.restart(reason);
+  }
+
   async #attempt() {
     const generation = ++this.#generation;
     const current = () => generation === this.#generation;
@@ -112,7 +159,7 @@ export class WhepClient extends EventTarget {
     try {
       const connection = new this.environment.RTCPeerConnection({ bundlePolicy: "max-bundle" });
       this.#connection = connection;
-      connection.addTransceiver("video", { direction: "recvonly" });
+      askForCaptureTime(connection.addTransceiver("video", { direction: "recvonly" }));
       connection.addEventListener("track", ({ receiver, streams, track }) => {
         // The newest frame is worth more than a smooth old one.
         if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
@@ -129,13 +176,16 @@ export class WhepClient extends EventTarget {
         if (state === "failed" || state === "closed") fail(new WhepError("the connection was lost"));
       });
       this.#timer = setTimeout(() => fail(new WhepError("no connection to the server's media port")), CONNECT_TIMEOUT_MS);
-      await connection.setLocalDescription();
-      const { answer, session } = await this.#post(connection.localDescription?.sdp ?? "");
+      const offer = await connection.createOffer();
+      const { answer, session, iceServers } = await this.#post(offer.sdp ?? "");
       if (!current()) {
         this.#delete(session);
         return;
       }
       this.#session = session;
+      // Servers that are set any later are only used after a restart of ICE.
+      if (iceServers.length) connection.setConfiguration({ ...connection.getConfiguration(), iceServers });
+      await connection.setLocalDescription(offer);
       await connection.setRemoteDescription({ type: "answer", sdp: answer });
     } catch (error) {
       fail(error);
@@ -150,7 +200,7 @@ export class WhepClient extends EventTarget {
     if (response.status !== 201) throw WhepError.fromResponse(response);
     const location = response.headers.get("Location");
     const session = location ? new URL(location, this.url).href : null;
-    return { answer: await response.text(), session };
+    return { answer: await response.text(), session, iceServers: iceServersOf(response.headers.get("Link") ?? "") };
   }
 
   /** @param {string | null} session */
@@ -189,7 +239,7 @@ export class WhepClient extends EventTarget {
     this.#connection?.close();
     this.#connection = null;
     this.#delete(this.#session);
-    this.#session = null;
+    this.#session = this.#checked = null;
   }
 
   /**
@@ -209,4 +259,17 @@ export class WhepClient extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/**
+ * Browsers that know the extension abs-capture-time do not all offer it by themselves. With it, whoever looks at frames
+ * (`requestVideoFrameCallback`) is told when each was composed.
+ * @param {any} transceiver which has these two functions in some browsers only
+ */
+function askForCaptureTime(transceiver) {
+  const extensions = transceiver?.getHeaderExtensionsToNegotiate?.();
+  const captureTime = extensions?.find((/** @type {any} */ { uri }) => uri.endsWith("/abs-capture-time"));
+  if (captureTime?.direction !== "stopped") return;
+  captureTime.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

@@ -126,6 +126,11 @@ impl Drop for Server {
     }
 }
 
+/// The way in to any WHEP server, by its endpoint.
+pub fn whep(url: &str) -> impl Door + use<> {
+    whep::Whep::new(url)
+}
+
 /// Serves for good when the arguments say so; to be called first by each benchmark that starts servers.
 pub fn serve_if_asked() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();

@@ -66,7 +66,7 @@ pub enum Admission {
 /// All of them.
 pub struct Fleet {
     identity: Arc<Identity>,
-    recogniser: Arc<Recogniser>,
+    recogniser: Option<Arc<Recogniser>>,
     one_in: usize,
     viewers: Vec<Viewer>,
     inbox: Inbox,
@@ -94,7 +94,16 @@ pub struct Totals {
 impl Fleet {
     /// Nobody yet. The first viewer decrypts, and every `one_in`th.
     pub fn new(recogniser: Recogniser, one_in: usize) -> anyhow::Result<Self> {
-        let (identity, recogniser) = (Arc::new(Identity::generate()?), Arc::new(recogniser));
+        Self::with(Some(Arc::new(recogniser)), one_in)
+    }
+
+    /// The same for a stream of which nothing is known: what is decrypted is kept for [`Fleet::take_frames`].
+    pub fn keeping(one_in: usize) -> anyhow::Result<Self> {
+        Self::with(None, one_in)
+    }
+
+    fn with(recogniser: Option<Arc<Recogniser>>, one_in: usize) -> anyhow::Result<Self> {
+        let identity = Arc::new(Identity::generate()?);
         Ok(Self { identity, recogniser, one_in, viewers: Vec::new(), inbox: Inbox::default() })
     }
 
@@ -162,6 +171,13 @@ impl Fleet {
         checkers.flat_map(|checker| std::mem::take(&mut checker.delays)).collect()
     }
 
+    /// When each frame's last packet arrived since this was asked last, by the clock of 1970, and the frame (Annex B); for each
+    /// viewer who decrypts.
+    pub fn take_frames(&mut self) -> Vec<Vec<(Duration, Vec<u8>)>> {
+        let checkers = self.viewers.iter_mut().filter_map(|viewer| viewer.stream.checker.as_mut());
+        checkers.map(|checker| std::mem::take(&mut checker.kept)).collect()
+    }
+
     fn enter(&mut self, decrypts: bool, door: &mut dyn Door) -> anyhow::Result<Viewer> {
         let socket = UdpSocket::bind((door.home(), 0))?;
         socket.set_nonblocking(true)?;
@@ -174,7 +190,7 @@ impl Fleet {
         let address = socket.local_addr()?;
         let introduction = Introduction { credentials: credentials.clone(), fingerprint, address };
         let now = Instant::now();
-        let checker = decrypts.then(|| Box::new(Checker::new(Arc::clone(&self.recogniser))));
+        let checker = decrypts.then(|| Box::new(Checker::new(self.recogniser.clone())));
         let mut stream = Stream::new(terms::H264, checker);
         let (server, phase) = match door.enter(&introduction)? {
             Admission::WebRtc(terms) => {

@@ -20,10 +20,11 @@ export function artifacts(test) {
   return folder;
 }
 
-function binary() {
+/** Where a program is that `cargo build --release` with these arguments makes. */
+export function built(program, ...args) {
   const target = process.env.CARGO_TARGET_DIR || 'target';
-  const path = join(isAbsolute(target) ? target : join(root, target), 'release/wallcast');
-  if (!existsSync(path)) throw new Error(`found no ${path}: run cargo build --release first`);
+  const path = join(isAbsolute(target) ? target : join(root, target), 'release', program);
+  if (!existsSync(path)) throw new Error(`found no ${path}: run ${['cargo build --release', ...args].join(' ')} first`);
   return path;
 }
 
@@ -44,7 +45,7 @@ export async function until(what, ms, check) {
  */
 export async function startWallcast(test, ...args) {
   const addresses = Object.entries(ADDRESSES).filter(([option]) => !args.includes(option)).flat();
-  const child = spawn(binary(), [...args, ...addresses], {
+  const child = spawn(built('wallcast'), [...args, ...addresses], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log = createWriteStream(join(artifacts(test), 'wallcast.log'));

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { figures, PictureWatch, sampleOf } from "../picture.js";
 
-/** What a watch says of [milliseconds, frames] pairs. */
+/** What a watch says of [milliseconds, frames] pairs, while something arrives all the time; with bytes as a third, of these. */
 const watched = (...looks) => {
   const watch = new PictureWatch();
-  return looks.map(([at, frames]) => watch.look({ at, frames }));
+  return looks.map(([at, frames, bytes]) => watch.look({ at, frames, bytes: bytes ?? at + 1 }));
 };
 
 test("a picture that stands still for a second and a half has stopped, and moves with its next frame", () => {
@@ -16,14 +16,29 @@ test("a picture that stands still for a second and a half has stopped, and moves
   );
 });
 
-test("after four seconds it is dead", () => {
-  assert.deepEqual(watched([0, 10], [3_750, 10], [4_000, 10], [4_250, 10]), ["moving", "stopped", "dead", "dead"]);
+test("after four seconds in which something arrived it is dead", () => {
+  assert.deepEqual(
+    watched([0, 10], [1_250, 10], [2_500, 10], [3_750, 10], [4_000, 10], [4_250, 10]),
+    ["moving", "moving", "stopped", "stopped", "dead", "dead"],
+  );
+});
+
+test("while nothing arrives it is silent, and has its time when something does again", () => {
+  assert.deepEqual(
+    watched([0, 10, 900], [3_750, 10, 900], [4_000, 10, 900], [9_000, 10, 900], [9_250, 10, 950], [9_500, 11, 990]),
+    ["moving", "stopped", "silent", "silent", "stopped", "moving"],
+  );
+  const back = [10_000, 11_250, 12_500, 13_500, 14_000].map((at) => [at, 10, at]);
+  assert.deepEqual(
+    watched([0, 10, 900], [9_000, 10, 900], ...back),
+    ["moving", "silent", "stopped", "stopped", "stopped", "stopped", "dead"],
+  );
 });
 
 test("a connection that never has a frame is waited for just as long", () => {
   assert.deepEqual(
-    watched([7_000, 0], [8_250, 0], [8_500, 0], [11_000, 0]),
-    ["waiting", "waiting", "stopped", "dead"],
+    watched([7_000, 0], [8_250, 0], [8_500, 0], [9_750, 0], [11_000, 0]),
+    ["waiting", "waiting", "stopped", "stopped", "dead"],
   );
 });
 

@@ -1,7 +1,7 @@
 // node --test web/tests
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { WhepClient } from "../whep-client.js";
+import { iceServersOf, WhepClient } from "../whep-client.js";
 
 /** Lets promises run; timers are mocked and do not. */
 const settle = async () => {
@@ -22,9 +22,21 @@ class FakePeerConnection extends EventTarget {
   }
   addTransceiver(kind, init) {
     this.transceivers.push([kind, init.direction]);
+    return FakePeerConnection.transceiver;
   }
-  async setLocalDescription() {
-    this.localDescription = { type: "offer", sdp: "offer" };
+  configuration = { bundlePolicy: "max-bundle" };
+  async createOffer() {
+    return { type: "offer", sdp: "offer" };
+  }
+  getConfiguration() {
+    return this.configuration;
+  }
+  setConfiguration(configuration) {
+    assert.equal(this.localDescription, null, "too late: candidates are being gathered");
+    this.configuration = configuration;
+  }
+  async setLocalDescription(description) {
+    this.localDescription = description;
   }
   async setRemoteDescription(description) {
     this.remoteDescription = description;
@@ -240,4 +252,76 @@ test("the track asks for no jitter buffer and is handed on", async () => {
   FakePeerConnection.all[0].dispatchEvent(track);
   assert.equal(got, stream);
   assert.deepEqual(receiver, { jitterBufferTarget: 0, playoutDelayHint: 0 });
+});
+
+test("the ICE servers of the answer are used from the first candidate on", async () => {
+  const links = [
+    '<stun:stun.example>; rel="ice-server"',
+    '<https://other.example>; rel="next"',
+    '<turn:turn.example?transport=udp>; rel="ice-server"; username="1:wall"; credential="a,\\"b\\\\=="; credential-type="password"',
+  ];
+  const headers = new Headers({ Location: "/whep/wall/abc" });
+  for (const link of links) headers.append("Link", link);
+  const whep = client(server(() => new Response("answer", { status: 201, headers })));
+  whep.start();
+  await settle();
+  const [connection] = FakePeerConnection.all;
+  assert.deepEqual(connection.configuration, {
+    bundlePolicy: "max-bundle",
+    iceServers: [
+      { urls: "stun:stun.example" },
+      { urls: "turn:turn.example?transport=udp", username: "1:wall", credential: 'a,"b\\==' },
+    ],
+  });
+  assert.equal(connection.localDescription.sdp, "offer");
+  whep.stop();
+});
+
+test("what is no link to an ICE server is none", () => {
+  for (const links of ["", "rubbish", "<stun:a>", '<stun:a>; rel="preload"', "<", '<stun:a; rel="ice-server"']) {
+    assert.deepEqual(iceServersOf(links), [], links);
+  }
+  assert.deepEqual(iceServersOf("<stun:a>;rel=ice-server,<stun:b>; REL=ice-server"), [{ urls: "stun:a" }, { urls: "stun:b" }]);
+});
+
+test("over which nothing arrives, a session goes on as long as the server has it", async () => {
+  const fake = server(created, status(200), new DOMException("", "TimeoutError"), status(404), created);
+  const whep = client(fake);
+  whep.start();
+  await settle();
+  FakePeerConnection.all[0].become("connected");
+  for (const answer of ["it is there", "the network is away"]) {
+    await whep.check("the server ended the session");
+    assert.deepEqual([whep.status.state, FakePeerConnection.all.length], ["connected", 1], answer);
+  }
+  await whep.check("the server ended the session");
+  await settle();
+  assert.deepEqual([whep.status.state, FakePeerConnection.all.length], ["reconnecting", 2]);
+  assert.equal(whep.status.error?.message, "the server ended the session");
+  assert.deepEqual([fake.count("HEAD"), fake.count("POST")], [3, 2]);
+});
+
+test("a server that is not there is a reason for a new connection", async () => {
+  const fake = server(created, new TypeError("Failed to fetch"), created);
+  const whep = client(fake);
+  whep.start();
+  await settle();
+  FakePeerConnection.all[0].become("connected");
+  await whep.check("the server ended the session");
+  assert.equal(FakePeerConnection.all.length, 2);
+});
+
+test("when pictures were composed is asked for where a browser can be asked", async (t) => {
+  const capture = { uri: "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time", direction: "stopped" };
+  const others = ["sendrecv", "stopped"].map((direction, n) => ({ uri: `urn:other:${n}`, direction }));
+  let asked = null;
+  FakePeerConnection.transceiver = {
+    getHeaderExtensionsToNegotiate: () => [others[0], { ...capture }, others[1]],
+    setHeaderExtensionsToNegotiate: (extensions) => (asked = extensions),
+  };
+  t.after(() => delete FakePeerConnection.transceiver);
+  const whep = client(server(created));
+  whep.start();
+  await settle();
+  assert.deepEqual(asked, [others[0], { ...capture, direction: "sendrecv" }, others[1]]);
 });

@@ -26,7 +26,8 @@ pub(super) struct Stream {
 
 /// Looks into packets.
 pub(super) struct Checker {
-    recogniser: Arc<Recogniser>,
+    /// None where every frame is kept for somebody else to look at.
+    recogniser: Option<Arc<Recogniser>>,
     context: Option<Box<Context>>,
     depacketiser: H264Packet,
     next: Option<u16>,
@@ -38,6 +39,8 @@ pub(super) struct Checker {
     pub(super) whole: u64,
     pub(super) broken: u64,
     pub(super) delays: Vec<Duration>,
+    /// When each frame's last packet arrived, and the frame.
+    pub(super) kept: Vec<(Duration, Vec<u8>)>,
 }
 
 impl Stream {
@@ -95,7 +98,7 @@ impl Stream {
 }
 
 impl Checker {
-    pub(super) fn new(recogniser: Arc<Recogniser>) -> Self {
+    pub(super) fn new(recogniser: Option<Arc<Recogniser>>) -> Self {
         Self {
             recogniser,
             context: None,
@@ -107,6 +110,7 @@ impl Checker {
             whole: 0,
             broken: 0,
             delays: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -130,10 +134,18 @@ impl Checker {
     }
 
     fn unit_ends(&mut self, arrived: Duration) {
-        let known = self.recogniser.recognise(&self.unit).filter(|_| !self.is_spoilt);
+        let is_spoilt = std::mem::take(&mut self.is_spoilt);
+        let Some(recogniser) = &self.recogniser else {
+            let unit = std::mem::take(&mut self.unit);
+            match is_spoilt {
+                true => self.broken += 1,
+                false => self.kept.push((arrived, unit)),
+            }
+            return;
+        };
+        let known = recogniser.recognise(&self.unit).filter(|_| !is_spoilt);
         self.unit.clear();
-        self.is_spoilt = false;
-        let follows = |last: Option<usize>, next| last.is_none_or(|last| self.recogniser.follows(last, next));
+        let follows = |last: Option<usize>, next| last.is_none_or(|last| recogniser.follows(last, next));
         match known {
             Some((number, stamped)) if follows(self.last, number) => {
                 self.whole += 1;

@@ -12,6 +12,7 @@ use self::scaling::{Format, Scaling};
 use crate::canvas::{BLACK, Canvas};
 use crate::layout::{Layout, Placement};
 use crate::overlay::{Caption, Content, Imprint, Shown};
+use crate::phase::Arrival;
 use crate::picture::{PictureError, PictureView};
 use crate::scale::Instructions;
 use std::any::Any;
@@ -103,6 +104,14 @@ impl Compositor {
         &self.canvas
     }
 
+    /// When the pictures came that are on the canvas, and how large each is there; for tiles whose sources tell.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival> {
+        self.tiles.iter().enumerate().filter_map(|(tile, of)| {
+            let place = of.placement.rect();
+            Some(Arrival { tile, samples: place.width * place.height, came: of.came? })
+        })
+    }
+
     /// Asks every source what it shows at `now`, in painting order, and paints what is new. `sources` are the tiles'
     /// in the layout's order; a tile without a source shows the background.
     pub fn compose(&mut self, now: Instant, sources: &mut [Box<dyn TileSource>]) -> Composed {
@@ -163,6 +172,7 @@ fn tiles(layout: &Layout, mut before: Vec<Tile>) -> Vec<Tile> {
             scaling,
             made_for: None,
             imprint,
+            came: None,
             repainted: false,
             panicked: false,
             told: None,
@@ -192,6 +202,8 @@ struct Tile {
     made_for: Option<(u32, u32)>,
     /// What is written over it.
     imprint: Imprint,
+    /// When the picture came that it shows.
+    came: Option<Instant>,
     repainted: bool,
     /// Whether it panicked the last time it was asked.
     panicked: bool,
@@ -213,7 +225,8 @@ enum Painted {
 
 impl Tile {
     fn paint(&mut self, easel: &mut Easel<'_>, shown: Shown<'_>) -> Result<(), PictureError> {
-        let Shown { picture, caption } = shown;
+        let Shown { picture, caption, came } = shown;
+        self.came = came;
         let refused = match picture.map(|picture| self.paint_picture(easel, &picture, caption.as_ref())) {
             Some(Ok(())) => return Ok(()),
             Some(Err(error)) => Some(error),
@@ -304,7 +317,7 @@ impl Tile {
                 "caught a panic; the tile is black until it shows a picture again"
             );
         }
-        self.scaling = None;
+        (self.scaling, self.came) = (None, None);
         self.imprint = Imprint::new(&self.placement.presentation().overlay, self.placement.rect());
         self.paint_flat(easel, BLACK, true);
     }

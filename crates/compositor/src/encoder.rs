@@ -102,6 +102,10 @@ pub trait Encode: Send {
     /// would need another level for it: whoever asked opens a new one.
     fn set_bitrate(&mut self, bitrate: Bitrate) -> bool;
 
+    /// Makes every second picture one that no other needs (nal_ref_idc 0), so that whoever is slow can be sent half of
+    /// them; or no longer. From the next asked IDR on. An encoder that cannot goes on as it is.
+    fn set_halves(&mut self, _halves: bool) {}
+
     /// The name shown in statistics: `openh264`, `libx264`, `h264_vaapi`.
     fn name(&self) -> &'static str;
 }

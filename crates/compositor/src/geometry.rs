@@ -95,7 +95,7 @@ impl FrameRate {
 }
 
 /// The encoder's target in bits a second: 50 kb/s to 100 Mb/s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bitrate(u32);
 
 /// Why a bitrate was refused.

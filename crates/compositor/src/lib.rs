@@ -1,8 +1,8 @@
 //! Pictures in, one H.264 stream out.
 //!
 //! A [`Wall`] ticks on a clock of its own ([`CanvasTime`]), asks each tile's [`TileSource`] what it shows, scales that
-//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::Encode`]) and hands the
-//! [`AccessUnit`] to every [`Sink`] that is wanted. There is no network here, no camera and no viewer: the binary
+//! into its place of the [`Layout`] on the [`Canvas`], encodes the canvas once ([`encoder::Encode`]), and once more for
+//! each smaller rendition that somebody needs, and hands the [`AccessUnit`] to every [`Sink`] that is wanted. There is no network here, no camera and no viewer: the binary
 //! brings those.
 
 mod canvas;
@@ -16,9 +16,11 @@ mod layout;
 mod locate;
 mod mask;
 mod overlay;
+mod phase;
 mod picture;
 mod presentation;
 mod scale;
+mod shrink;
 mod stillness;
 mod tick;
 mod wall;
@@ -39,7 +41,7 @@ pub use picture::{PictureError, PictureView};
 pub use presentation::{Area, AreaError, Presentation, Rotation};
 pub use tick::CanvasTime;
 pub use wall::{
-    AccessUnit, ChangeError, EncoderFailure, RearrangeError, Sink, Stall, StartError, Wall, WallConfig,
-    WallStats, WallView,
+    AccessUnit, ChangeError, EncoderFailure, RearrangeError, RenditionConfig, RenditionStats, Sink, Stall,
+    StartError, Wall, WallConfig, WallStats, WallView,
 };
 pub use window::Percentiles;

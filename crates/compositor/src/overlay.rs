@@ -12,7 +12,7 @@ pub(crate) use self::imprint::{Content, Imprint};
 
 use crate::picture::PictureView;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a tile shows at one tick.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,9 @@ pub struct Shown<'a> {
     pub picture: Option<PictureView<'a>>,
     /// What may be said about it; none for a tile that says nothing whatever its overlay is.
     pub caption: Option<Caption<'a>>,
+    /// When the picture came to be had, where it is the newest of a source that gives them one by one: the wall's tick is
+    /// moved to just after such moments. None for what is there at any time, or is held back on purpose.
+    pub came: Option<Instant>,
 }
 
 /// What may be said about what a tile shows. What of it is, and where, is the overlay's to decide.
@@ -108,7 +111,7 @@ impl Default for Overlay {
 
 impl<'a> From<Option<PictureView<'a>>> for Shown<'a> {
     fn from(picture: Option<PictureView<'a>>) -> Shown<'a> {
-        Shown { picture, caption: None }
+        Shown { picture, caption: None, came: None }
     }
 }
 

@@ -1,8 +1,13 @@
-//! The wall's clock: at one frame rate, canvas time is n / fps since a monotonic origin, exactly, for ever. Pure logic; the
-//! caller reads the clock and sleeps.
+//! The wall's clock: canvas time is how long after a monotonic origin a tick is due, exactly, for ever. Pure logic; the caller
+//! reads the clock and sleeps.
 //!
-//! No camera's time comes in here, and nothing is ever added up, so nothing drifts. A tick that is late by less than a
-//! period runs at once. After a longer stall the ticks that nobody ran are counted and left out, and the newest one
+//! Left alone, tick n is due at n / fps, and nothing is added up. [`TickClock::steer`] moves a tick, and all after it, to when
+//! the cameras' pictures come ([`crate::phase`]). Then the ticks are no longer n / fps apart, but canvas time stays what the
+//! monotonic clock shows: a wall that follows a camera whose clock is fast makes a tick more now and then, and the time
+//! that its viewers are told is true. So there is no error that could grow, and no camera's time comes in here: cameras
+//! decide when to look, never what time it is.
+//!
+//! A tick that is late by less than a period runs at once. After a longer stall the ticks that nobody ran are counted and left out, and the newest one
 //! runs: canvas time stays true to the clock instead of replaying the past. Another frame rate counts on from the last
 //! tick, one period of its own later; canvas time neither jumps nor goes back.
 
@@ -17,7 +22,7 @@ pub struct CanvasTime {
 }
 
 impl CanvasTime {
-    /// The time of tick `tick` of a wall that has always ticked `fps` times a second.
+    /// The time of tick `tick` of a wall that has always ticked `fps` times a second and was never steered.
     pub fn new(tick: u64, fps: FrameRate) -> CanvasTime {
         CanvasTime { tick, at: fps.time_of(tick) }
     }
@@ -74,6 +79,18 @@ impl TickClock {
         let missed = newest - self.next;
         self.next = newest + 1;
         Due::Now { tick: self.time_of(newest), missed }
+    }
+
+    /// Has the next tick, and all after it, come so many nanoseconds later, or earlier where it is negative. That is less
+    /// than a period. Told between two ticks.
+    pub(crate) fn steer(&mut self, later_ns: i64) {
+        let Some(last) = self.next.checked_sub(1).filter(|_| later_ns != 0) else { return };
+        let (at, by) = (self.time_of(last).at, Duration::from_nanos(later_ns.unsigned_abs()));
+        // Before the origin there is nothing.
+        let at = if later_ns > 0 { Some(at + by) } else { at.checked_sub(by) };
+        if let Some(at) = at {
+            self.since = CanvasTime { tick: last, at };
+        }
     }
 
     /// Ticks `fps` times a second from now on: the next tick is one new period after the last one, or now if that is
@@ -222,6 +239,59 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_steered_at_random_says_what_the_monotonic_clock_says_and_counts_what_it_misses() {
+        for seed in 1..=50_u64 {
+            let mut state = seed;
+            let mut random = |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let (origin, mut clock) = clock(30);
+            let (mut now, mut last, mut ran, mut skipped) = (origin, None::<CanvasTime>, 0, 0);
+            // Always later for a while, then always earlier, then anyhow: whatever a camera's clock may do.
+            for tick in 0..3_000 {
+                let due = clock.poll(now);
+                if let Due::At(due) = due {
+                    now = due + Duration::from_micros(random(3_000));
+                }
+                let due = if matches!(due, Due::At(_)) { clock.poll(now) } else { due };
+                let Due::Now { tick: run, missed } = due else { panic!("due, and not due: {due:?}") };
+                let late = (now - origin).checked_sub(run.as_duration()).expect("no tick is early");
+                assert!(late <= Duration::from_micros(33_334), "{late:?} late, seed {seed}");
+                if let Some(before) = last {
+                    assert!(run.as_duration() > before.as_duration(), "seed {seed}");
+                    assert_eq!(run.tick(), before.tick() + 1 + missed, "seed {seed}");
+                }
+                (last, ran, skipped) = (Some(run), ran + 1, skipped + missed);
+                now += Duration::from_millis(if random(100) == 0 { random(300) } else { 0 });
+                let slew = random(1_000_001) as i64;
+                clock.steer(if tick < 1_000 || tick >= 2_000 && random(2) == 0 { slew } else { -slew });
+            }
+            let last = last.expect("it ran");
+            assert_eq!(last.tick() + 1, ran + skipped, "every tick ran or was counted");
+        }
+    }
+
+    #[test]
+    fn a_tick_that_is_moved_takes_those_after_it_along_and_never_comes_before_the_origin() {
+        let (origin, mut clock) = clock(25);
+        let at = |us| origin + Duration::from_micros(us);
+        clock.steer(1_000_000);
+        check(&mut clock, at(0), 0, 0);
+        clock.steer(-1_000_000);
+        assert_eq!(clock.poll(at(1)), Due::At(at(40_000)));
+        clock.steer(500_000);
+        assert_eq!(clock.poll(at(1)), Due::At(at(40_500)));
+        check(&mut clock, at(40_500), 1, 0);
+        clock.steer(-250_000);
+        check(&mut clock, at(80_250), 2, 0);
+        assert_eq!(clock.poll(at(80_250)), Due::At(at(120_250)));
+        // Another rate counts on from there.
+        clock.set_fps(at(81_000), FrameRate::new(50).expect("in range"));
+        assert_eq!(clock.poll(at(81_000)), Due::At(at(100_250)));
     }
 
     #[test]

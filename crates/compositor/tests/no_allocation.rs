@@ -69,7 +69,7 @@ impl TileSource for Camera {
             taken: Some(SystemTime::UNIX_EPOCH),
             utc_offset_s: 3_600,
         };
-        paint(Shown { picture, caption: Some(caption) });
+        paint(Shown { picture, caption: Some(caption), came: None });
     }
 }
 

@@ -115,6 +115,7 @@ fn a_hundred_changes_while_a_viewer_watches_leave_memory_and_threads_level() {
         encoder: EncoderChoice::OpenH264,
         layout: first.clone(),
         idr_every: Duration::from_secs(3_600),
+        renditions: Vec::new(),
     };
     let wall = Wall::start(config, sources(&first), vec![viewer.clone()]).expect("starts");
     let watch = |more: usize| {

@@ -13,7 +13,7 @@ use crate::config::{Config, WallEntry};
 use crate::demo::Demo;
 use crate::http::guard::Guard;
 use crate::http::{self, serve};
-use crate::pipeline::{Pipeline, shown_address};
+use crate::pipeline::{BuildError, Pipeline, shown_address};
 use crate::rtsp::{Mounts, RtspServer};
 use crate::{process, shutdown};
 
@@ -64,8 +64,15 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
 
-    let pipeline = Pipeline::start(&config, &mounts, &tokio::runtime::Handle::current())?;
-    let guard = Guard::new(http_address, &config.hosts, authenticator);
+    let pipeline = Pipeline::start(&config, &mounts, &tokio::runtime::Handle::current()).map_err(
+        |error| match error {
+            BuildError::WebRtc(error) => {
+                choose_another(error, "--webrtc-listen ADDRESS:PORT, or `listen:` under `webrtc:`")
+            }
+            error => error.into(),
+        },
+    )?;
+    let guard = Guard::new(http_address, &config.hosts, &config.origins, authenticator);
     let router = guard.protect(http::router(pipeline.running()));
     let stop_http = CancellationToken::new();
     let mut server = tokio::spawn(serve::serve(listener, router, stop_http.clone()));

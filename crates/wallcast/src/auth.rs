@@ -4,8 +4,6 @@
 //! imply `publish`, so that a leaked editor token cannot put pictures on a wall. How a token travels in HTTP is in
 //! [`crate::http::guard`].
 
-mod brake;
-
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,7 +12,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use subtle::{Choice, ConstantTimeEq};
 
-use self::brake::Brake;
+use crate::brake::Brake;
+
+/// Unknown tokens that an address may send before it is slowed, and how long it then waits for each.
+const GUESSES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -202,7 +204,7 @@ impl Auth {
 impl Authenticator {
     /// Decides by `auth`.
     pub fn new(auth: Auth) -> Self {
-        Authenticator { auth, brake: Mutex::new(Brake::default()) }
+        Authenticator { auth, brake: Mutex::new(Brake::new(GUESSES, PAUSE)) }
     }
 
     /// Whoever has one of these is let in, for protocols that cannot send a token as it is and compare for themselves;
@@ -218,7 +220,7 @@ impl Authenticator {
 
     /// Counts an unknown token from `from` at `now`.
     pub fn failed(&self, from: IpAddr, now: Instant) {
-        self.brake.lock().failed(from, now);
+        self.brake.lock().count(from, now);
     }
 
     /// Whether requests need tokens at all.

@@ -13,12 +13,14 @@ mod json;
 mod layouts;
 mod presentation;
 mod problem;
+mod renditions;
 mod scalars;
 mod server;
 mod syntax;
 mod tiles;
 mod urls;
 mod walls;
+mod webrtc;
 mod written;
 mod yaml;
 
@@ -28,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wallcast_compositor::encoder::EncoderChoice;
-use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset};
+use wallcast_compositor::{Bitrate, CanvasSize, Fit, FrameRate, Preset, RenditionConfig};
 use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 
 use self::cameras::Cameras;
@@ -40,6 +42,8 @@ pub use self::problem::{Problem, Problems, Warning};
 pub(crate) use self::scalars::bitrate as bits_a_second;
 use crate::arrangement::Arrangement;
 use crate::auth::Auth;
+pub use crate::ice_servers::{IceLogin, IceServer};
+pub use crate::public_addresses::{PublicAddress, PublicHost};
 
 /// Everything the program runs by.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct Config {
     pub auth: Auth,
     /// Names, lower case, under which HTTP is reached besides localhost and the address it listens on.
     pub hosts: Vec<String>,
+    /// Pages elsewhere that may watch, each as a browser's `Origin` says it.
+    pub origins: Vec<String>,
     /// Where arrangements that are made while running are saved.
     pub state: StateSetting,
     /// In the order of the file, at least one; names are unique among cameras and walls.
@@ -77,10 +83,20 @@ pub enum StateSetting {
 }
 
 /// `webrtc:`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebRtcConfig {
-    /// Address of the viewers' media. Its port is not used yet: every viewer has a socket of its own.
+    /// Address and port of the viewers' media, UDP and TCP. `[::]` is every interface, of IPv4 too.
     pub listen: SocketAddr,
+    /// Further addresses under which viewers reach it.
+    pub public_addresses: Vec<PublicAddress>,
+    /// STUN and TURN servers that viewers are told of.
+    pub ice_servers: Vec<IceServer>,
+    /// Checks of connectivity are answered only, never sent (RFC 8445 section 2.5).
+    pub ice_lite: bool,
+    /// At a time, at least one.
+    pub max_viewers: usize,
+    /// The same from one address (a /64 of IPv6), loopback excepted.
+    pub max_viewers_per_address: usize,
 }
 
 /// `rtsp:`
@@ -120,6 +136,8 @@ pub struct WallEntry {
     pub fps: FrameRate,
     /// The encoder's target.
     pub bitrate: Bitrate,
+    /// Smaller encodings besides, best first.
+    pub renditions: Vec<RenditionConfig>,
     /// What encodes it. Whether it can be had on this machine is found out when the wall starts.
     pub encoder: EncoderChoice,
     /// How long a tile holds its last frame.
@@ -141,6 +159,13 @@ pub struct Overrides {
     pub rtsp_listen: Option<Option<SocketAddr>>,
     /// `--auth none`
     pub auth_none: bool,
+}
+
+impl WallEntry {
+    /// What the rendition of the wall's own size is called.
+    pub fn own_rendition(&self) -> String {
+        format!("{}p", self.size.height())
+    }
 }
 
 impl CameraEntry {
@@ -265,10 +290,11 @@ fn of_file(root: &Field<'_>, flags: &Overrides, findings: &mut Findings<'_>) -> 
 fn assemble(server: server::Server, cameras: Vec<CameraEntry>, walls: Vec<WallEntry>) -> Config {
     Config {
         listen: server.listen,
-        webrtc: WebRtcConfig { listen: server.webrtc },
+        webrtc: server.webrtc,
         rtsp: RtspConfig { listen: server.rtsp },
         auth: server.auth,
         hosts: server.hosts,
+        origins: server.origins,
         state: server.state,
         cameras,
         walls,

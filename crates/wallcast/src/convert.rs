@@ -13,7 +13,7 @@ use wallcast_compositor::{
     AccessUnit, Caption, ColorMatrix, ColorRange, Fit, PictureView, Placement, Shown, Sink, TileSource,
     TileState, WallView,
 };
-use wallcast_ingest::{AlignedTile, Alignment, CameraView, OnWall, TileSize};
+use wallcast_ingest::{AlignedTile, Alignment, CameraView, Frame, OnWall, TileSize};
 use wallcast_webrtc::{Source, SourceFrame};
 
 use crate::rtsp::Mount;
@@ -109,7 +109,12 @@ impl TileSource for CameraTile {
             taken,
             utc_offset_s: taken.map_or(0, |taken| utc_offset_s(&self.zone, taken)),
         };
-        paint(Shown { picture, caption: Some(caption) });
+        // A tile in step shows what is held back for it, and its wall looks back further or less far instead.
+        let came = match &self.pictures {
+            Pictures::Newest(_) => tile.frame.as_deref().map(Frame::decoded_at),
+            Pictures::InStep(_) => None,
+        };
+        paint(Shown { picture, caption: Some(caption), came });
     }
 }
 
@@ -140,21 +145,37 @@ impl Watched {
     }
 }
 
-/// Hands a wall's access units to its WebRTC peers.
-pub struct WebRtcSink(pub Arc<Source>);
+/// Hands the access units of one of a wall's renditions to its WebRTC peers.
+pub struct WebRtcSink {
+    /// What the peers watch.
+    pub source: Arc<Source>,
+    /// Which of its renditions this is.
+    pub rendition: usize,
+    /// Whether its viewers may have to be content with half of the pictures.
+    pub halves: bool,
+}
 
 impl Sink for WebRtcSink {
     fn is_wanted(&self) -> bool {
-        self.0.is_wanted()
+        self.source.is_wanted(self.rendition)
     }
 
     fn deliver(&self, unit: &AccessUnit) {
-        self.0.push(&SourceFrame {
+        let frame = SourceFrame {
             data: unit.data.clone(),
             key: unit.key,
             rtp_time: unit.canvas_time.as_rtp_90khz(),
             captured: unit.composed_at,
-        });
+        };
+        self.source.push(self.rendition, &frame);
+    }
+
+    fn rendition(&self) -> usize {
+        self.rendition
+    }
+
+    fn wants_halves(&self) -> bool {
+        self.halves
     }
 }
 
@@ -189,13 +210,18 @@ impl KeyFrameRequester {
         let _already_connected = self.wall.set(wall);
     }
 
-    /// The callback that outputs are given.
+    /// The callback that outputs of the wall's own rendition are given.
     pub fn callback(&self) -> Box<dyn Fn() + Send + Sync> {
+        self.callback_of(0)
+    }
+
+    /// The callback that outputs of one of its renditions are given: 0 is the wall's own.
+    pub fn callback_of(&self, rendition: usize) -> Box<dyn Fn() + Send + Sync> {
         let requester = self.clone();
         Box::new(move || {
             requester.cameras.wake();
             if let Some(wall) = requester.wall.get() {
-                wall.request_key_frame();
+                wall.request_key_frame_of(rendition);
             }
         })
     }

@@ -4,6 +4,7 @@
 //! compositor's. It is served by the RTSP server like anything else, and what reads it cannot tell it from a
 //! camera. What time its picture was painted at can be read back from it: see [`marks`].
 
+pub mod film;
 mod font;
 pub mod marks;
 mod painting;
@@ -98,6 +99,7 @@ impl SimulatedCamera {
             encoder: EncoderChoice::OpenH264,
             layout,
             idr_every: IDR_EVERY,
+            renditions: Vec::new(),
         };
         let scene = Scene { picture: TestPicture::new(spec.number, spec.size), painted: 0 };
         let wall = Wall::start(config, vec![Box::new(scene)], vec![Arc::new(RtspSink(Arc::clone(&mount)))])?;

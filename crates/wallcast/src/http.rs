@@ -14,17 +14,24 @@ mod stream;
 mod tiles;
 mod whep;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get};
+use parking_lot::Mutex;
 
+use crate::brake::Brake;
 use crate::http::problem::Problem;
+use crate::http::whep::session;
 use crate::pipeline::{Running, WallOutput};
 
 /// What every handler reads.
 #[derive(Clone)]
 pub struct Shared {
     running: Running,
+    /// Offers of one address.
+    offers: Arc<Mutex<Brake>>,
 }
 
 impl Shared {
@@ -39,12 +46,16 @@ impl Shared {
 
 /// Every route of the server, without the guard around it (see [`guard`]).
 pub fn router(running: Running) -> Router {
+    let offers = Arc::new(Mutex::new(whep::brake(running.webrtc.max_viewers_per_address)));
     Router::new()
         .route("/", get(pages::index))
         .route("/wall/{name}", get(pages::wall))
         .route("/assets/{file}", get(pages::asset))
-        .route("/whep/{name}", post(whep::create))
-        .route("/whep/{name}/{session}", delete(whep::delete).patch(whep::patch))
+        .route("/whep/{name}", get(whep::endpoint).post(whep::create).options(whep::endpoint))
+        .route(
+            "/whep/{name}/{session}",
+            get(session::show).patch(session::patch).delete(session::delete).options(session::show),
+        )
         .route("/stats", get(stats::stats))
         .route("/livez", get(health::livez))
         .route("/api/v1/walls/{name}/layout", get(layout::get).put(layout::put).delete(layout::delete))
@@ -57,7 +68,7 @@ pub fn router(running: Running) -> Router {
         .route("/api/v1/walls/{name}/stream", get(stream::get).patch(stream::patch))
         .fallback(no_such_page)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(Shared { running })
+        .with_state(Shared { running, offers })
 }
 
 async fn no_such_page(method: Method, uri: Uri) -> Problem {

@@ -1,20 +1,22 @@
 //! The wiring: cameras → walls → outputs, built from a configuration and torn down from the outside in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use wallcast_compositor::encoder::Level;
-use wallcast_compositor::{Sink, Wall, WallConfig, WallView};
+use wallcast_compositor::{RenditionConfig, Sink, Wall, WallConfig, WallView};
 use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
-use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
+use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, Source};
 
 use crate::arrangement::Arrangement;
-use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry};
+use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry, WebRtcConfig};
 use crate::convert::{KeyFrameRequester, RtspSink, Watched, WebRtcSink};
 use crate::director::as_guest;
+use crate::public_addresses;
 use crate::rtsp::{Mount, Mounts, NameInUse};
 use crate::stage::{Cast, NoSuchCamera, Opening, Stage, StageTask};
 use crate::state::{State, StateFile};
@@ -56,7 +58,7 @@ pub enum BuildError {
         source: NoSuchCamera,
     },
     /// WebRTC could not be set up.
-    #[error("cannot serve WebRTC")]
+    #[error(transparent)]
     WebRtc(#[from] wallcast_webrtc::BindError),
     /// The thread that saves arrangements did not start.
     #[error("cannot start the thread of the state file")]
@@ -71,6 +73,9 @@ pub struct Pipeline {
     cameras: Vec<Camera>,
     walls: Vec<RunningWall>,
     peers: Arc<Peers>,
+    webrtc: Arc<WebRtcConfig>,
+    /// Looks up the names among the public addresses.
+    _announcing: Option<AbortOnDropHandle<()>>,
     state: Option<StateFile>,
 }
 
@@ -112,6 +117,8 @@ pub struct Running {
     pub walls: Arc<[WallOutput]>,
     /// Every WebRTC viewer.
     pub peers: Arc<Peers>,
+    /// What they are told, and how many there may be.
+    pub webrtc: Arc<WebRtcConfig>,
     /// Where arrangements are saved, if they are.
     pub state: Option<State>,
     /// When the pipeline was started.
@@ -152,9 +159,13 @@ impl Pipeline {
     /// # Errors
     /// A thread, an encoder or WebRTC could not be started.
     pub fn start(config: &Config, mounts: &Mounts, runtime: &Handle) -> Result<Self, BuildError> {
-        let listen = config.webrtc.listen;
-        let peers = PeersConfig { bind: vec![listen.ip()], port: listen.port(), ..PeersConfig::default() };
-        let peers = Arc::new(Peers::new(peers)?);
+        let webrtc = Arc::new(config.webrtc.clone());
+        let peers = Arc::new(Peers::new(peers_config(&webrtc))?);
+        let announcing = public_addresses::announce(&webrtc.public_addresses, &peers, runtime);
+        let own = wallcast_webrtc::host_addresses(&addresses(webrtc.listen.ip()));
+        if let Some(warning) = public_addresses::warning(&own, &webrtc.public_addresses) {
+            tracing::warn!("{warning}");
+        }
         let cameras =
             config.cameras.iter().map(|entry| start_camera(entry, runtime)).collect::<Result<Vec<_>, _>>()?;
         let views: Arc<[CameraView]> = cameras.iter().map(Camera::view).collect();
@@ -171,7 +182,7 @@ impl Pipeline {
             start_wall(entry, begins, config, &views, mounts, runtime)
         };
         let walls = config.walls.iter().map(start).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { cameras, walls, peers, state })
+        Ok(Self { cameras, walls, peers, webrtc, _announcing: announcing, state })
     }
 
     /// What the outputs and `/stats` read.
@@ -180,6 +191,7 @@ impl Pipeline {
             cameras: self.cameras.iter().map(Camera::view).collect(),
             walls: self.walls.iter().map(|running| running.output.clone()).collect(),
             peers: Arc::clone(&self.peers),
+            webrtc: Arc::clone(&self.webrtc),
             state: self.state.as_ref().map(StateFile::state),
             started: Instant::now(),
         }
@@ -203,6 +215,25 @@ impl Pipeline {
         if saved.await.is_err() {
             tracing::error!("the state file was not closed");
         }
+    }
+}
+
+fn peers_config(webrtc: &WebRtcConfig) -> PeersConfig {
+    PeersConfig {
+        bind: addresses(webrtc.listen.ip()),
+        port: webrtc.listen.port(),
+        max_peers: webrtc.max_viewers,
+        max_peers_per_client: webrtc.max_viewers_per_address,
+        ice_lite: webrtc.ice_lite,
+        ..PeersConfig::default()
+    }
+}
+
+/// `[::]` is every interface of both families, as it is for HTTP.
+fn addresses(listen: IpAddr) -> Vec<IpAddr> {
+    match listen {
+        IpAddr::V6(address) if address.is_unspecified() => vec![listen, Ipv4Addr::UNSPECIFIED.into()],
+        _ => vec![listen],
     }
 }
 
@@ -231,9 +262,7 @@ fn start_wall(
 ) -> Result<RunningWall, BuildError> {
     let watched = Watched::default();
     let key_frames = KeyFrameRequester::waking(watched.clone());
-    let level = Level::of(entry.size, entry.fps, entry.bitrate);
-    let profile = ProfileLevelId::constrained_baseline(level.idc());
-    let source = Source::new(&entry.name, profile, key_frames.callback());
+    let source = Source::new(&entry.name, renditions(entry, &key_frames));
     let mount = Mount::with_frame_rate(&entry.name, f64::from(entry.fps.get()), key_frames.callback());
     mounts.add(Arc::clone(&mount))?;
 
@@ -246,8 +275,12 @@ fn start_wall(
     };
     let mut opening = Opening::new(cast, begins)
         .map_err(|source| BuildError::Stage { wall: entry.name.clone(), source })?;
-    let sinks: Vec<Arc<dyn Sink>> =
-        vec![Arc::new(WebRtcSink(Arc::clone(&source))), Arc::new(RtspSink(Arc::clone(&mount)))];
+    // What can be left out of a picture costs all viewers 3 to 8 % of the bits. Viewers of a wall that has smaller renditions
+    // are switched to one of those before anything is left out for them.
+    let halves = |rendition| rendition > 0 || entry.renditions.is_empty();
+    let sink = |rendition| WebRtcSink { source: Arc::clone(&source), rendition, halves: halves(rendition) };
+    let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(RtspSink(Arc::clone(&mount)))];
+    sinks.extend((0..=entry.renditions.len()).map(|rendition| Arc::new(sink(rendition)) as Arc<dyn Sink>));
     let wall = WallConfig {
         name: entry.name.clone(),
         size: entry.size,
@@ -256,13 +289,14 @@ fn start_wall(
         encoder: entry.encoder,
         layout: opening.scene().layout.clone(),
         idr_every: IDR_EVERY,
+        renditions: entry.renditions.clone(),
     };
     let wall = Wall::start(wall, opening.take_sources(), sinks)
         .map_err(|source| BuildError::Wall { wall: entry.name.clone(), source: Box::new(source) })?;
     key_frames.connect(wall.view());
     let is_watched = {
         let (source, mount) = (Arc::clone(&source), Arc::clone(&mount));
-        move || source.is_wanted() || mount.is_wanted()
+        move || source.is_watched() || mount.is_wanted()
     };
     let (stage, task) = opening.go_on(wall.view(), is_watched, runtime);
     let output = WallOutput {
@@ -277,6 +311,19 @@ fn start_wall(
         entry: Arc::new(entry.clone()),
     };
     Ok(RunningWall { wall, task, output })
+}
+
+/// What WebRTC is told of a wall's encodings: its own, then the smaller ones.
+fn renditions(entry: &WallEntry, key_frames: &KeyFrameRequester) -> Vec<Rendition> {
+    let own = RenditionConfig { name: entry.own_rendition(), size: entry.size, bitrate: entry.bitrate };
+    let all = std::iter::once(&own).chain(&entry.renditions).enumerate();
+    all.map(|(number, RenditionConfig { name, size, bitrate })| Rendition {
+        name: name.clone(),
+        profile: ProfileLevelId::constrained_baseline(Level::of(*size, entry.fps, *bitrate).idc()),
+        bitrate_bps: u64::from(bitrate.bps()),
+        on_key_frame_needed: key_frames.callback_of(number),
+    })
+    .collect()
 }
 
 /// The address that viewers of a wildcard listener are told to open.

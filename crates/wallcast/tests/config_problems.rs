@@ -58,7 +58,7 @@ walls:
     tiles: [left, gate]
 ",
         &[
-            "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, state, cameras, walls; did you mean listen?",
+            "1:1 lsiten: found the unknown key lsiten, expected one of listen, webrtc, rtsp, auth, hosts, origins, state, cameras, walls; did you mean listen?",
             "3:9 cameras.left: found the scheme http, expected rtsp or rtsps (others come later)",
             "4:3 cameras.left: found left a second time (first on line 3), expected each key once",
             "5:41 cameras.yard.transport: found sctp, expected tcp or udp",
@@ -85,6 +85,128 @@ wall.yaml:10:14  walls.wall.bitrate: found 1, expected 50000 to 100000000 b/s
 }
 
 #[test]
+fn addresses_that_no_viewer_can_reach_us_under_are_refused() {
+    const EXPECTED: &str = "expected an IP address or a host name under which viewers reach this machine, with or without a \
+                            port, such as 203.0.113.7, wall.example.org or 203.0.113.7:9000";
+    for wrong in [
+        "0.0.0.0",
+        "'::'",
+        "224.0.0.1",
+        "127.1",
+        "'203.0.113.7:0'",
+        "203.0.113.7:99999",
+        "a b",
+        "'[::1'",
+        "'::1]:9'",
+    ] {
+        let shown = wrong.trim_matches('\'');
+        let shown = if shown.contains(' ') { format!("`{shown}`") } else { shown.to_owned() };
+        check_top(
+            &format!("webrtc:\n  public_addresses: [{wrong}]"),
+            &[&format!("3:22 webrtc.public_addresses[0]: found {shown}, {EXPECTED}")],
+        );
+    }
+    check_top(
+        "webrtc: { public_addresses: 203.0.113.7 }",
+        &["2:29 webrtc.public_addresses: found a single value, expected a list of addresses"],
+    );
+    check_top(
+        &format!("webrtc: {{ public_addresses: [{}] }}", ["10.0.0.1"; 17].join(", ")),
+        &["2:29 webrtc.public_addresses: found 17 of them, expected at most 16"],
+    );
+}
+
+#[test]
+fn ice_servers_are_refused_with_what_is_wrong_about_them() {
+    const URL: &str = "expected stun:, stuns:, turn: or turns: and a host, with or without a port, and with turn's \
+                       ?transport=udp or ?transport=tcp, such as turn:turn.example.org:3478";
+    const LOGIN: &str = "expected `username` and `credential`, or `secret` with or without `ttl`";
+    let check_server = |server: &str, expected: &str| {
+        check_top(&format!("webrtc:\n  ice_servers:\n  - {server}"), &[&format!("4:{expected}")]);
+    };
+    for wrong in
+        ["stun.example.org", "http:stun.example.org", "stun:", "stun:a:0", "stun:a:b", "stun:a/b", "stun:::1"]
+    {
+        check_server(&format!("'{wrong}'"), &format!("5 webrtc.ice_servers[0]: found {wrong}, {URL}"));
+    }
+    let hidden = "text that is not shown because it may carry a secret";
+    for wrong in ["stun://a", "stun:a?transport=udp", "turn:a?transport=sctp", "turn:u@a"] {
+        check_server(&format!("'{wrong}'"), &format!("5 webrtc.ice_servers[0]: found {hidden}, {URL}"));
+    }
+    let without = format!("5 webrtc.ice_servers[0]: found a TURN server without a login, {LOGIN}");
+    check_server("turn:a", &without);
+    check_server("{ urls: [stun:a, turn:a] }", &without);
+    check_server(
+        "{ urls: stun:a, secret: x }",
+        "5 webrtc.ice_servers[0]: found a login for STUN, which asks for none, expected an address with turn: or turns:",
+    );
+    for (login, found) in [
+        ("username: u", "`username`"),
+        ("credential: c", "`credential`"),
+        ("username: u, credential: c, secret: s", "`username` with `credential` with `secret`"),
+        ("username: u, credential: c, ttl: 1h", "`username` with `credential` with `ttl`"),
+        ("ttl: 1h", "`ttl`"),
+    ] {
+        check_server(
+            &format!("{{ urls: turn:a, {login} }}"),
+            &format!("5 webrtc.ice_servers[0]: found {found}, {LOGIN}"),
+        );
+    }
+    check_server(
+        "{ secret: s }",
+        "5 webrtc.ice_servers[0]: found no `urls`, expected the server's addresses",
+    );
+    check_server(
+        "{ urls: [], secret: s }",
+        "13 webrtc.ice_servers[0].urls: found an empty list, expected at least one address",
+    );
+    for ttl in ["59s", "169h", "1d", "0h"] {
+        check_server(
+            &format!("{{ urls: turn:a, secret: s, ttl: {ttl} }}"),
+            &format!(
+                "37 webrtc.ice_servers[0].ttl: found {ttl}, expected a time from 1m to 168h, such as 24h or 90m"
+            ),
+        );
+    }
+    check_server(
+        "{ urls: turn:a, secret: '' }",
+        "29 webrtc.ice_servers[0].secret: found an empty text, expected 1 to 256 visible ASCII characters or spaces",
+    );
+    check_server(
+        "{ urls: turn:a, secret: 'ü' }",
+        "29 webrtc.ice_servers[0].secret: found a text that a header cannot carry, expected 1 to 256 visible ASCII characters or spaces",
+    );
+}
+
+#[test]
+fn numbers_of_viewers_and_origins_are_checked() {
+    for key in ["max_viewers", "max_viewers_per_address"] {
+        for wrong in ["0", "-1", "100001", "many"] {
+            check_top(
+                &format!("webrtc:\n  {key}: {wrong}"),
+                &[&format!(
+                    "3:{} webrtc.{key}: found {wrong}, expected a whole number, 1 to 100000",
+                    key.len() + 5
+                )],
+            );
+        }
+    }
+    check_top("webrtc: { ice_lite: maybe }", &["2:21 webrtc.ice_lite: found maybe, expected true or false"]);
+    const ORIGIN: &str = "expected http:// or https:// and a host, with or without a port and nothing behind it, such as \
+                          https://intranet.example.org";
+    for wrong in ["'*'", "intranet.example.org"] {
+        let shown = wrong.trim_matches('\'');
+        check_top(&format!("origins: [{wrong}]"), &[&format!("2:11 origins[0]: found {shown}, {ORIGIN}")]);
+    }
+    let hidden = "text that is not shown because it may carry a secret";
+    for wrong in
+        ["https://a.example/wall", "ftp://a.example", "https://u:p@a.example", "'https://*.a.example'"]
+    {
+        check_top(&format!("origins: [{wrong}]"), &[&format!("2:11 origins[0]: found {hidden}, {ORIGIN}")]);
+    }
+}
+
+#[test]
 fn unknown_keys_get_a_suggestion_where_there_is_one() {
     check_wall(
         "siez: 640x360",
@@ -100,7 +222,9 @@ fn unknown_keys_get_a_suggestion_where_there_is_one() {
     );
     check_top(
         "webrtc: { port: 1 }",
-        &["2:11 webrtc.port: found the unknown key port, expected one of listen"],
+        &[
+            "2:11 webrtc.port: found the unknown key port, expected one of listen, public_addresses, ice_servers, ice_lite, max_viewers, max_viewers_per_address",
+        ],
     );
 }
 
@@ -247,7 +371,12 @@ fn wrong_types_say_what_stands_there() {
             "1:18 cameras.left: found a list, expected a mapping with source, substream, transport, certificate, hwaccel or on_demand",
         ],
     );
-    check_top("webrtc: 0.0.0.0:1", &["2:9 webrtc: found a single value, expected a mapping with listen"]);
+    check_top(
+        "webrtc: 0.0.0.0:1",
+        &[
+            "2:9 webrtc: found a single value, expected a mapping with listen, public_addresses, ice_servers, ice_lite, max_viewers or max_viewers_per_address",
+        ],
+    );
     check_top(
         "listen:",
         &[

@@ -16,6 +16,12 @@ auth:
     - name: boss
       token: ${SECRET}-boss
       roles: [admin, view]
+webrtc:
+  ice_servers:
+    - { urls: turn:turn.example.org, secret: hunter2geheim }
+    - urls: turn:turn.example.org
+      username: ${SECRET}
+      credential: hunter2geheim
 cameras:
   left: rtsp://user:hunter2geheim@192.168.8.101:554/live/left
   yard:
@@ -99,6 +105,12 @@ fn broken_lines_with_secrets_are_not_repeated() {
         "cameras:\n  a: {\n    source: rtsp://u:x,\n    hunter2geheim,\n    y@host/ }\n",
         "cameras: { a: !hunter2geheim rtsp://a/ }",
         "cameras: { a: *hunter2geheim }",
+        "webrtc: { ice_servers: ['turn:u:hunter2geheim@host'] }\ncameras: { a: rtsp://a/ }",
+        "webrtc: { ice_servers: [{ urls: stun:a, secret: hunter2geheim }] }\ncameras: { a: rtsp://a/ }",
+        "webrtc: { ice_servers: [{ urls: turn:a, credential: hunter2geheim }] }\ncameras: { a: rtsp://a/ }",
+        "webrtc: { ice_servers: [{ urls: turn:a, secret: 'hunter2geheim\u{fc}' }] }\ncameras: { a: rtsp://a/ }",
+        "webrtc: { ice_servers: [{ urls: turn:a, secret: [hunter2geheim], ttl: '${SECRET}' }] }\ncameras: { a: rtsp://a/ }",
+        "webrtc: { ice_servers: { secret: hunter2geheim } }\ncameras: { a: rtsp://a/ }",
     ] {
         check(broken);
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use wallcast::auth::{Auth, Role};
-use wallcast::config::{self, Config, Overrides, StateSetting};
+use wallcast::config::{self, Config, IceLogin, Overrides, PublicAddress, PublicHost, StateSetting};
 use wallcast_compositor::encoder::EncoderChoice;
 use wallcast_compositor::{
     Area, CanvasSize, Fit, LabelText, Layout, Overlay, Presentation, Preset, Rotation, Spacing, TileRect,
@@ -14,7 +14,8 @@ use wallcast_ingest::{Certificate, Hardware, SourceUrl, Transport};
 const EXAMPLE: &str = include_str!("../../../wallcast.example.yaml");
 
 fn environment(name: &str) -> Option<String> {
-    ["KIOSK_TOKEN", "EDITOR_TOKEN", "LEFT_PASSWORD"].contains(&name).then(|| format!("{name}-is-long-enough"))
+    let known = ["KIOSK_TOKEN", "EDITOR_TOKEN", "LEFT_PASSWORD", "TURN_SECRET", "TURN_PASSWORD"];
+    known.contains(&name).then(|| format!("{name}-is-long-enough"))
 }
 
 #[track_caller]
@@ -35,6 +36,11 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
     vec![
         ("listen", config.listen.to_string()),
         ("webrtc.listen", config.webrtc.listen.to_string()),
+        ("webrtc.public_addresses", format!("{:?}", config.webrtc.public_addresses)),
+        ("webrtc.ice_servers", format!("{:?}", config.webrtc.ice_servers)),
+        ("webrtc.ice_lite", config.webrtc.ice_lite.to_string()),
+        ("webrtc.max_viewers", config.webrtc.max_viewers.to_string()),
+        ("webrtc.max_viewers_per_address", config.webrtc.max_viewers_per_address.to_string()),
         ("rtsp.listen", config.rtsp.listen.map_or("none".to_owned(), |address| address.to_string())),
         (
             "auth",
@@ -44,6 +50,7 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
             ),
         ),
         ("hosts", format!("{:?}", config.hosts)),
+        ("origins", format!("{:?}", config.origins)),
         (
             "state",
             yes(
@@ -60,6 +67,15 @@ fn in_words(config: &Config) -> Vec<(&'static str, String)> {
         ("walls.wall.size", format!("{}x{}", wall.size.width(), wall.size.height())),
         ("walls.wall.fps", wall.fps.get().to_string()),
         ("walls.wall.bitrate", format!("{}M", wall.bitrate.bps() / 1_000_000)),
+        (
+            "walls.wall.renditions",
+            yes(
+                wall.renditions.len() == 1
+                    && 2 * wall.renditions[0].size.height() == wall.size.height()
+                    && 4 * wall.renditions[0].bitrate.bps() == wall.bitrate.bps(),
+                "the wall as it is, and half of it with a quarter of the bitrate",
+            ),
+        ),
         ("walls.wall.encoder", wall.encoder.as_str().to_owned()),
         ("walls.wall.black_after", format!("{}s", wall.black_after.as_secs())),
         ("walls.wall.align", yes(wall.align.is_none(), "none")),
@@ -139,6 +155,19 @@ fn the_example_parses_and_has_the_values_it_shows() {
     assert_eq!((tokens[0].name(), tokens[0].secret()), ("kiosk", "KIOSK_TOKEN-is-long-enough"));
     assert!(tokens[0].roles().allow(Role::View) && !tokens[0].roles().allow(Role::Admin));
     assert_eq!(config.hosts, ["wall.example.org"]);
+    assert_eq!(config.origins, ["https://intranet.example.org"]);
+    let address = |host, port| PublicAddress { host, port };
+    let public = [
+        address(PublicHost::Ip([203, 0, 113, 7].into()), None),
+        address(PublicHost::Name("wall.example.org".to_owned()), Some(9000)),
+    ];
+    assert_eq!(config.webrtc.public_addresses, public);
+    let servers = &config.webrtc.ice_servers;
+    assert_eq!(servers.iter().map(|server| server.urls.len()).collect::<Vec<_>>(), [1, 2, 1]);
+    let secret = "TURN_SECRET-is-long-enough".to_owned();
+    assert_eq!(servers[1].login, Some(IceLogin::TimeLimited { secret, ttl: Duration::from_secs(12 * 3600) }));
+    let (username, credential) = ("wall".to_owned(), "TURN_PASSWORD-is-long-enough".to_owned());
+    assert_eq!(servers[2].login, Some(IceLogin::Fixed { username, credential }));
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.state, StateSetting::At("/var/lib/wallcast/wall.state.json".into()));
@@ -163,7 +192,7 @@ fn the_comments_of_the_example_match_the_real_defaults() {
 #[test]
 fn the_example_names_every_key_there_is() {
     // The list of known keys is what an unknown one is answered with.
-    let broken = "nokey: 1\nwebrtc: { nokey: 1 }\nrtsp: { nokey: 1 }\nauth: { nokey: 1, tokens: [{ nokey: 1 }] }\n\
+    let broken = "nokey: 1\nwebrtc: { nokey: 1, ice_servers: [{ nokey: 1 }] }\nrtsp: { nokey: 1 }\nauth: { nokey: 1, tokens: [{ nokey: 1 }] }\n\
                   cameras: { a: { nokey: 1 } }\nwalls: { b: { nokey: 1 }, c: { layout: [{ nokey: 1 }] }, d: { tiles: [{ nokey: 1 }] } }\n";
     let problems = config::parse_with("wall.yaml", broken, &Overrides::default(), &environment).unwrap_err();
     let known: Vec<&str> = problems
@@ -212,6 +241,45 @@ walls:
     assert_eq!(wall.arrangement.cameras(), ["2", "1", "2"]);
     assert!(wall.arrangement.layout().placements().iter().all(|placement| placement.fit() == Fit::Cover));
     assert_eq!(config.walls[1].arrangement.cameras(), ["1", "2"], "a wall without keys has every default");
+}
+
+#[test]
+fn how_viewers_reach_us_is_read_as_people_write_it() {
+    let config = good(
+        "\
+cameras: { a: rtsp://a/ }
+origins: ['HTTPS://Intranet.Example.org:443/', 'http://10.0.0.1:3000', 'http://[2001:DB8::1]']
+webrtc:
+  listen: '[::]:9000'
+  public_addresses: ['2001:db8::7', '[2001:db8::8]', '[2001:db8::9]:1', Wall.Example.Org, 10.1.2.3:4]
+  ice_servers:
+    - stun:192.0.2.1
+    - { urls: 'turns:[2001:db8::1]:5349?transport=tcp', secret: s }
+    - { urls: [stun:a.example, turn:a.example], username: a b, credential: 'p\"w' }
+  ice_lite: true
+  max_viewers: 3
+  max_viewers_per_address: 2
+",
+    );
+    let origins = ["https://intranet.example.org", "http://10.0.0.1:3000", "http://[2001:db8::1]"];
+    assert_eq!(config.origins, origins);
+    let webrtc = config.webrtc;
+    assert_eq!(webrtc.listen, "[::]:9000".parse::<std::net::SocketAddr>().unwrap());
+    let public: Vec<_> =
+        webrtc.public_addresses.iter().map(|address| (address.host.to_string(), address.port)).collect();
+    let expected = [
+        ("2001:db8::7", None),
+        ("2001:db8::8", None),
+        ("2001:db8::9", Some(1)),
+        ("wall.example.org", None),
+        ("10.1.2.3", Some(4)),
+    ];
+    assert_eq!(public, expected.map(|(host, port)| (host.to_owned(), port)));
+    assert_eq!(webrtc.ice_servers[0].login, None);
+    let day = Duration::from_secs(24 * 3600);
+    let login = IceLogin::TimeLimited { secret: "s".to_owned(), ttl: day };
+    assert_eq!(webrtc.ice_servers[1].login, Some(login));
+    assert_eq!((webrtc.ice_lite, webrtc.max_viewers, webrtc.max_viewers_per_address), (true, 3, 2));
 }
 
 #[test]

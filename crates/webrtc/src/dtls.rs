@@ -5,9 +5,9 @@ mod client_hello;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rtc::crypto::{HashAlgorithm, RTCCryptoProvider};
 use rtc::dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
 use rtc::dtls::crypto::Certificate;
@@ -24,6 +24,9 @@ const PROFILES: [SrtpProtectionProfile; 2] =
     [SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm, SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80];
 /// Datagrams kept until the ClientHello is whole.
 const MAX_EARLY: usize = 8;
+/// A flight that is not answered is said again after this, then after twice that, and so on: browsers begin with 50 ms.
+const FIRST_REPEAT: Duration = Duration::from_millis(250);
+const LAST_REPEAT: Duration = Duration::from_secs(4);
 /// The library tells connections apart by address; ours has one, whatever path it takes.
 const VIEWER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
@@ -79,7 +82,21 @@ pub(crate) struct Dtls {
     expected: String,
     role: Role,
     state: State,
-    transmits: VecDeque<BytesMut>,
+    transmits: VecDeque<Bytes>,
+    /// Of a handshake that is not through.
+    flight: Option<Flight>,
+    is_through: bool,
+}
+
+/// What we said last, until it is answered (RFC 6347 section 4.2.4).
+///
+/// The library would say it again itself, after a second; but no more once anything has come of the other side's flight: a
+/// part of it, or, because ours was lost, the flight before. And it would say it in new records, by which a viewer made of
+/// the same library is kept from repeating itself in turn. Said again to the letter it is passed over by whoever has it.
+struct Flight {
+    datagrams: Vec<Bytes>,
+    wait: Duration,
+    due: Instant,
 }
 
 enum State {
@@ -96,7 +113,8 @@ impl Dtls {
     /// `expected` is the SHA-256 fingerprint that the viewer's offer states.
     pub(crate) fn new(identity: Arc<Identity>, expected: String, role: Role) -> Self {
         let state = State::Waiting { hello: ClientHello::default(), early: Vec::new() };
-        Self { identity, expected, role, state, transmits: VecDeque::new() }
+        let (transmits, flight, is_through) = Default::default();
+        Self { identity, expected, role, state, transmits, flight, is_through }
     }
 
     /// There is a path: a client begins.
@@ -105,7 +123,8 @@ impl Dtls {
             let config = self.config(&PROFILES)?;
             let mut endpoint = endpoint(None);
             endpoint.connect(now, VIEWER, config, None)?;
-            self.open(endpoint);
+            self.state = State::Open(Box::new(endpoint));
+            self.collect(now);
         }
         Ok(())
     }
@@ -126,25 +145,26 @@ impl Dtls {
                 let early = std::mem::take(early);
                 let best = PROFILES.iter().position(|&profile| offered.contains(&(profile as u16)));
                 let config = self.config(&PROFILES[best.unwrap_or(0)..][..1])?;
-                self.open(endpoint(Some(config)));
+                self.state = State::Open(Box::new(endpoint(Some(config))));
                 early
             }
         };
-        let State::Open(endpoint) = &mut self.state else { return Ok(Vec::new()) };
         let mut steps = Vec::new();
         for datagram in datagrams {
+            let State::Open(endpoint) = &mut self.state else { return Ok(steps) };
             let events = endpoint.read(now, VIEWER, None, datagram);
-            self.transmits
-                .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
+            self.collect(now);
             for event in events? {
+                let State::Open(endpoint) = &mut self.state else { return Ok(steps) };
                 match event {
                     EndpointEvent::HandshakeComplete => {
+                        (self.flight, self.is_through) = (None, true);
                         let state =
                             endpoint.get_connection_state(VIEWER).ok_or(Error::HandshakeInProgress)?;
                         steps.push(Step::Keys(Box::new(Srtp::new(state, self.identity.crypto.crypto())?)));
                     }
                     EndpointEvent::PeerClosed => {
-                        self.state = State::Closed;
+                        (self.state, self.flight) = (State::Closed, None);
                         steps.push(Step::Closed);
                         return Ok(steps);
                     }
@@ -155,22 +175,19 @@ impl Dtls {
         Ok(steps)
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        let State::Open(endpoint) = &mut self.state else { return Ok(()) };
-        let result = endpoint.handle_timeout(VIEWER, now);
-        self.transmits
-            .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
-        result
-    }
-
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
-            State::Open(endpoint) => endpoint.poll_timeout(&VIEWER),
-            State::Waiting { .. } | State::Closed => None,
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(flight) = self.flight.as_mut().filter(|flight| flight.due <= now) {
+            self.transmits.extend(flight.datagrams.iter().cloned());
+            flight.wait = (2 * flight.wait).min(LAST_REPEAT);
+            flight.due = now + flight.wait;
         }
     }
 
-    pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.flight.as_ref().map(|flight| flight.due)
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Bytes> {
         self.transmits.pop_front()
     }
 
@@ -179,16 +196,20 @@ impl Dtls {
         if let State::Open(endpoint) = &mut self.state {
             // Fails only where there is nobody to say it to.
             let _ = endpoint.close(now);
-            self.transmits
-                .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
+            self.collect(now);
         }
-        self.state = State::Closed;
+        (self.state, self.flight) = (State::Closed, None);
     }
 
-    fn open(&mut self, mut endpoint: Endpoint) {
-        self.transmits
-            .extend(std::iter::from_fn(|| endpoint.poll_transmit()).map(|transmit| transmit.message));
-        self.state = State::Open(Box::new(endpoint));
+    /// Takes over what is to be sent, and to be repeated unless the handshake is through.
+    fn collect(&mut self, now: Instant) {
+        let State::Open(endpoint) = &mut self.state else { return };
+        let transmits = std::iter::from_fn(|| endpoint.poll_transmit());
+        let datagrams: Vec<_> = transmits.map(|transmit| transmit.message.freeze()).collect();
+        self.transmits.extend(datagrams.iter().cloned());
+        if !datagrams.is_empty() && !self.is_through {
+            self.flight = Some(Flight { datagrams, wait: FIRST_REPEAT, due: now + FIRST_REPEAT });
+        }
     }
 
     fn config(&self, profiles: &[SrtpProtectionProfile]) -> Result<Arc<HandshakeConfig>, Error> {
@@ -215,3 +236,8 @@ impl Dtls {
 fn endpoint(server: Option<Arc<HandshakeConfig>>) -> Endpoint {
     Endpoint::new(VIEWER, TransportProtocol::UDP, server)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "dtls/tests.rs"]
+mod tests;

@@ -5,6 +5,9 @@
 //! nominated path for good (a viewer that changes networks is lost), and checks every local address against every
 //! remote one. Consent (RFC 7675) is asked for on the nominated path.
 //!
+//! With [`Ice::be_lite`] we only answer (RFC 8445 section 2.5): nothing is known of an address but what the viewer says, and its
+//! checks are its consent. Who has a session could then have media sent to an address that is not his, for half a minute.
+//!
 //! Not here: gathering (our addresses are known), and controlling (a viewer that is ICE-lite sends no checks to be found by).
 
 pub(crate) mod message;
@@ -69,6 +72,7 @@ pub(crate) struct Ice {
     /// The newest last. After a restart the one before stays valid until the new one has a nominated path.
     generations: Vec<Generation>,
     tie_breaker: u64,
+    is_lite: bool,
     paths: Vec<Known>,
     nominated: Option<Path>,
     /// When the viewer last agreed to be sent media (RFC 7675).
@@ -103,11 +107,17 @@ impl Ice {
             crypto,
             generations: vec![Generation { number: 0, local, remote }],
             tie_breaker: rand::rng().random(),
+            is_lite: false,
             paths: Vec::new(),
             nominated: None,
             consent: None,
             transmits: VecDeque::new(),
         }
+    }
+
+    /// From now on no checks are sent.
+    pub(crate) fn be_lite(&mut self) {
+        self.is_lite = true;
     }
 
     /// New credentials on both sides (RFC 8445 section 9). The path in use stays until the viewer nominates one with
@@ -189,8 +199,12 @@ impl Ice {
         if received.nominates() {
             known.nominated_at = Some(now);
         }
+        known.is_valid |= self.is_lite;
         if known.is_valid {
             self.elect(now, index);
+            if self.is_lite && self.nominated == Some(path) {
+                self.consent = Some(now);
+            }
         } else if known.in_flight.is_empty() || known.checks >= MAX_CHECKS {
             // Triggered check (RFC 8445 section 7.3.1.4).
             known.checks = 0;
@@ -253,6 +267,9 @@ impl Ice {
 
     fn consented(&mut self, now: Instant, index: usize) {
         self.consent = Some(now);
+        if self.is_lite {
+            return;
+        }
         let interval = Duration::from_millis(rand::rng().random_range(CONSENT_INTERVAL));
         self.paths[index].next_check = Some(now + interval);
     }

@@ -1,6 +1,7 @@
 //! Every viewer of a process: admits, finds, counts and ends them.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use crate::ice::Credentials;
 use crate::path::Protocol;
 use crate::peer::{Peer, Setup};
 use crate::sdp::{self, Offer, Ours, fragment};
+use crate::selection::Renditions;
 use crate::session_id::SessionId;
 use crate::sockets::Sockets;
 use crate::source::Source;
@@ -41,6 +43,8 @@ pub struct PeersConfig {
     pub max_peers_per_client: usize,
     /// A viewer that has not begun ICE by then is freed.
     pub ice_timeout: Duration,
+    /// Checks of connectivity are answered only, and the answer says so (ICE-lite, RFC 8445 section 2.5).
+    pub ice_lite: bool,
 }
 
 impl Default for PeersConfig {
@@ -54,6 +58,7 @@ impl Default for PeersConfig {
             max_peers: 1000,
             max_peers_per_client: 64,
             ice_timeout: Duration::from_secs(10),
+            ice_lite: false,
         }
     }
 }
@@ -86,8 +91,19 @@ pub enum Patched {
 /// Viewers cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// An address of [`PeersConfig::bind`] with the port cannot be had.
-    #[error("{address} cannot be bound for UDP and TCP")]
+    /// Another program, or another Wallcast, has the port.
+    #[error(
+        "the WebRTC address {0} is in use by another program, expected a port that is free for UDP and TCP"
+    )]
+    InUse(SocketAddr),
+    /// The address belongs to no interface.
+    #[error("the WebRTC address {0} does not belong to this machine, expected one of its own")]
+    NotHere(SocketAddr),
+    /// Ports below 1024 need a privilege.
+    #[error("listening for WebRTC on {0} is not permitted, expected a port from 1024 on or the privilege")]
+    NotPermitted(SocketAddr),
+    /// The operating system said something else.
+    #[error("cannot listen for WebRTC on {address}")]
     Address {
         /// As configured.
         address: SocketAddr,
@@ -102,11 +118,24 @@ pub enum BindError {
     Certificate(String),
 }
 
+impl BindError {
+    fn of(address: SocketAddr, source: std::io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::AddrInUse => Self::InUse(address),
+            ErrorKind::AddrNotAvailable => Self::NotHere(address),
+            ErrorKind::PermissionDenied => Self::NotPermitted(address),
+            _ => Self::Address { address, source },
+        }
+    }
+}
+
 /// Owns every peer. Dropping it ends them; [`Peers::stop`] also waits.
 pub struct Peers {
     config: PeersConfig,
     identity: Arc<Identity>,
     table: Arc<Table>,
+    /// See [`Peers::announce`].
+    announced: Mutex<Vec<SocketAddr>>,
     next_number: AtomicU64,
     workers: Workers,
 }
@@ -127,6 +156,8 @@ struct Guest {
     /// The names of both sides in ICE, and the section they belong to.
     local_ufrag: String,
     remote_ufrag: String,
+    /// The viewer's before its last restart.
+    former_ufrag: Option<String>,
     mid: String,
     restarts: u32,
     /// Cancelled once everything of it is freed.
@@ -150,15 +181,21 @@ impl Peers {
     pub fn new(config: PeersConfig) -> Result<Self, BindError> {
         let identity = Identity::generate().map_err(|error| BindError::Certificate(error.to_string()))?;
         let sockets = Sockets::bind(&config.bind, config.port)
-            .map_err(|(address, source)| BindError::Address { address, source })?;
+            .map_err(|(address, source)| BindError::of(address, source))?;
         let workers = Workers::start(sockets, config.threads).map_err(BindError::Threads)?;
         let (identity, next_number) = (Arc::new(identity), AtomicU64::new(0));
-        Ok(Self { config, identity, table: Arc::default(), next_number, workers })
+        let (table, announced) = Default::default();
+        Ok(Self { config, identity, table, announced, next_number, workers })
     }
 
     /// The port that all viewers use, UDP and TCP.
     pub fn port(&self) -> u16 {
         self.shared().sockets.port()
+    }
+
+    /// Tells viewers from now on to try these addresses too: those of a router or a host that forwards to ours.
+    pub fn announce(&self, addresses: Vec<SocketAddr>) {
+        *self.announced.lock() = addresses;
     }
 
     /// Answers the offer of a viewer at `client` (an address, or the network that counts as one client) to watch `source`.
@@ -186,6 +223,7 @@ impl Peers {
             counters: Arc::clone(&counters),
             local_ufrag: credentials.ufrag.clone(),
             remote_ufrag: offer.credentials().ufrag,
+            former_ufrag: None,
             mid: offer.transport_mid().to_owned(),
             restarts: 0,
             closed: CancellationToken::new(),
@@ -201,13 +239,14 @@ impl Peers {
             credentials: &credentials,
             fingerprint: self.identity.fingerprint(),
             role,
+            ice_lite: self.config.ice_lite,
             candidates: &self.candidates(),
             ids,
             stream: source.profile(),
         };
         let sdp = sdp::answer(&offer, &ours);
         shared.demux.lock().expect(&credentials.ufrag, key);
-        let peer = Peer::new(Setup {
+        let mut peer = Peer::new(Setup {
             now,
             offer: &offer,
             identity: Arc::clone(&self.identity),
@@ -216,7 +255,11 @@ impl Peers {
             ids,
             ice_timeout: self.config.ice_timeout,
             counters,
+            bitrates: source.bitrates(),
         });
+        if self.config.ice_lite {
+            peer.be_ice_lite();
+        }
         let resident = Resident {
             number,
             peer,
@@ -225,12 +268,20 @@ impl Peers {
             seat,
             connected: None,
             due: None,
+            follows: Renditions::default(),
         };
         shared.order(key.worker, Order::Take(Box::new(resident))).map_err(|error| {
             shared.demux.lock().forget(key);
             OfferError::Internal(error.to_string())
         })?;
         Ok(Answer { id, sdp, ice_session })
+    }
+
+    /// The [`Answer::ice_session`] that a session is at now; none if there is no such session, or it watches another source.
+    pub fn ice_session(&self, id: &SessionId, source: &Arc<Source>) -> Option<String> {
+        let guests = self.table.guests.lock();
+        let guest = guests.get(id).filter(|guest| Arc::ptr_eq(&guest.source, source))?;
+        Some(guest.ice_session(id))
     }
 
     /// Takes a viewer's SDP fragment: further candidates, or, with a new ufrag, a restart of ICE. `expected` is the
@@ -254,14 +305,18 @@ impl Peers {
         if remote.ufrag == guest.remote_ufrag {
             return Ok(Patched::Trickled);
         }
+        // Candidates that were on their way when the viewer restarted.
+        if guest.former_ufrag.as_ref() == Some(&remote.ufrag) {
+            return Err(PatchError::Stale);
+        }
         let (local, shared) = (Credentials::random(), self.shared());
-        let fragment = fragment::write(&guest.mid, &local, &candidates);
+        let fragment = fragment::write(&guest.mid, &local, self.config.ice_lite, &candidates);
         let mut demux = shared.demux.lock();
         demux.expect(&local.ufrag, guest.key);
         demux.keep(guest.key, [&guest.local_ufrag, &local.ufrag]);
         drop(demux);
         guest.local_ufrag.clone_from(&local.ufrag);
-        guest.remote_ufrag.clone_from(&remote.ufrag);
+        guest.former_ufrag = Some(std::mem::replace(&mut guest.remote_ufrag, remote.ufrag.clone()));
         guest.restarts += 1;
         let order = Order::RestartIce { peer: guest.key.number, local, remote };
         shared.order(guest.key.worker, order).map_err(|error| PatchError::Internal(error.to_string()))?;
@@ -283,8 +338,10 @@ impl Peers {
     pub fn stats(&self) -> Vec<PeerStats> {
         let now = Instant::now();
         let guests = self.table.guests.lock();
-        let stats =
-            guests.iter().map(|(id, guest)| guest.counters.snapshot(now, id.label(), guest.source.name()));
+        let stats = guests.iter().map(|(id, guest)| {
+            let rendition = guest.source.rendition_name(guest.counters.share().level.rendition);
+            guest.counters.snapshot(now, id.label(), guest.source.name(), rendition)
+        });
         stats.collect()
     }
 
@@ -314,10 +371,16 @@ impl Peers {
         self.workers.shared()
     }
 
-    /// Where viewers can reach us: every address by UDP, then every one by TCP.
+    /// Where viewers can reach us: every address by UDP, then every one by TCP; our own first, being nearest.
     fn candidates(&self) -> Vec<(Protocol, SocketAddr)> {
-        let (addresses, port) = (host_addresses(&self.config.bind), self.port());
-        let by = |protocol| addresses.iter().map(move |&address| (protocol, SocketAddr::new(address, port)));
+        let own = host_addresses(&self.config.bind).into_iter().map(|ip| SocketAddr::new(ip, self.port()));
+        let mut addresses: Vec<SocketAddr> = own.collect();
+        for &announced in self.announced.lock().iter() {
+            if !addresses.contains(&announced) {
+                addresses.push(announced);
+            }
+        }
+        let by = |protocol| addresses.iter().map(move |&address| (protocol, address));
         by(Protocol::Udp).chain(by(Protocol::Tcp)).collect()
     }
 
@@ -354,3 +417,7 @@ impl Drop for Seat {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod hostile;

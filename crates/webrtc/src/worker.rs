@@ -4,14 +4,20 @@
 //! sends one packet for every twenty it gets, so one receiver serves several senders; `SO_REUSEPORT` would save the
 //! handing over, but the kernel spreads by address, and a viewer has several addresses until ICE has chosen.
 //!
+//! Nothing keeps anything else waiting for long: a turn sends frames for some milliseconds, reads datagrams for some, and
+//! shakes hands for one. A handshake costs a thousand times what another datagram does, so that of hundreds of viewers
+//! who join at once, each waits a little; those who watch get their frames, and a thread that has more frames than it can
+//! send still hears its viewers.
+//!
 //! A panic in one peer's code ends that peer.
 
 mod connections;
 pub(crate) mod mailbox;
+mod newcomers;
 mod round;
 mod tcp;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,20 +29,29 @@ use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::congestion::Limit;
 use crate::demux::PeerKey;
 use crate::gate::Room;
 use crate::path::{Path, Protocol};
 use crate::peer::{Event, Peer};
 use crate::peers::Seat;
+use crate::selection::Renditions;
 use crate::sockets::{Inbox, Patience, Sockets};
 use crate::source::Source;
+use crate::stats::Share;
 use crate::track::Burst;
 use mailbox::{Order, Shared};
 use round::Stream;
 use tcp::Connection;
 
-/// Frames go before datagrams at least this often, whatever a flood of these costs.
-const RECEIVING_SLICE: Duration = Duration::from_millis(4);
+/// Of a turn, for the frames of one stream.
+const SENDING_SLICE: Duration = Duration::from_millis(4);
+/// Of a turn, whatever a flood costs.
+const RECEIVING_SLICE: Duration = Duration::from_millis(2);
+/// Of a turn: a fifth or so of a thread that has more to do than it can.
+const HANDSHAKE_SLICE: Duration = Duration::from_millis(1);
+/// Datagrams of handshakes that wait: four of each of a thousand viewers. More are dropped, counted, and repeated.
+const MAX_HANDSHAKES: usize = 4096;
 /// A connection over TCP tells whose it is by then.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -54,6 +69,8 @@ pub(crate) struct Resident {
     pub(crate) seat: Seat,
     pub(crate) connected: Option<Instant>,
     pub(crate) due: Option<Instant>,
+    /// Whose frames it is offered.
+    pub(crate) follows: Renditions,
 }
 
 struct Worker {
@@ -66,6 +83,8 @@ struct Worker {
     streams: Vec<Stream>,
     /// Peers that have ended since the streams were looked at.
     left: Vec<u64>,
+    /// Peers that are to be offered other renditions than before.
+    moved: Vec<u64>,
     timers: BTreeSet<(Instant, u64)>,
     inbox: Inbox,
     /// UDP sockets that may have more.
@@ -76,6 +95,8 @@ struct Worker {
     next_token: usize,
     /// When listeners are asked again, after there were no more descriptors.
     accept_again: Option<Instant>,
+    /// Datagrams of handshakes that wait for their turn.
+    handshakes: VecDeque<(u64, Path, Vec<u8>)>,
     burst: Burst,
 }
 
@@ -112,6 +133,7 @@ impl Worker {
             residents: HashMap::new(),
             streams: Vec::new(),
             left: Vec::new(),
+            moved: Vec::new(),
             timers: BTreeSet::new(),
             inbox: Inbox::new(),
             readable,
@@ -119,6 +141,7 @@ impl Worker {
             unread: Vec::new(),
             next_token,
             accept_again: None,
+            handshakes: VecDeque::new(),
             burst: Burst::default(),
         })
     }
@@ -126,7 +149,7 @@ impl Worker {
     fn run(mut self) {
         let mut events = Events::with_capacity(256);
         loop {
-            let wait = if self.readable.contains(&true) || !self.unread.is_empty() {
+            let wait = if self.has_more() {
                 Some(Duration::ZERO)
             } else {
                 self.next_due().map(|due| due.saturating_duration_since(Instant::now()))
@@ -143,8 +166,18 @@ impl Worker {
             self.receive();
             std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
             self.take_handed_over();
+            self.shake_hands();
             self.tick();
+            self.follow();
         }
+    }
+
+    /// There is something to do that nothing will wake the thread for.
+    fn has_more(&self) -> bool {
+        self.readable.contains(&true)
+            || !self.unread.is_empty()
+            || !self.handshakes.is_empty()
+            || self.streams.iter().any(Stream::has_work)
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -215,9 +248,7 @@ impl Worker {
     fn deliver(&mut self, path: Path, datagram: &[u8]) {
         let key = self.shared.demux.lock().route(path.remote, datagram);
         match key {
-            Some(key) if key.worker == self.number => {
-                self.with_peer(key.number, |peer, now| peer.handle_datagram(now, path, datagram));
-            }
+            Some(key) if key.worker == self.number => self.hear(key.number, path, datagram),
             Some(key) => self.shared.hand_over(key, path, datagram),
             None => {
                 self.shared.strangers.fetch_add(1, Ordering::Relaxed);
@@ -229,9 +260,28 @@ impl Worker {
         let begun = Instant::now();
         while begun.elapsed() < RECEIVING_SLICE {
             let Ok((number, path, datagram)) = self.handed_over.try_recv() else { return };
-            self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
+            self.hear(number, path, &datagram);
         }
         self.shared.wake(self.number);
+    }
+
+    /// Gives a peer what came for it, DTLS (RFC 7983 section 7) in its turn.
+    fn hear(&mut self, number: u64, path: Path, datagram: &[u8]) {
+        match datagram {
+            [20..=63, ..] if self.handshakes.len() < MAX_HANDSHAKES => {
+                self.handshakes.push_back((number, path, datagram.to_vec()));
+            }
+            [20..=63, ..] => self.shared.dropped(),
+            _ => self.with_peer(number, |peer, now| peer.handle_datagram(now, path, datagram)),
+        }
+    }
+
+    fn shake_hands(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < HANDSHAKE_SLICE {
+            let Some((number, path, datagram)) = self.handshakes.pop_front() else { return };
+            self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
+        }
     }
 
     fn tick(&mut self) {
@@ -279,12 +329,14 @@ impl Worker {
                 Event::Connected => {
                     resident.connected = Some(now);
                     tracing::info!(id = resident.label, source = source.name(), "viewer connected");
-                    join(&mut self.streams, &self.shared, self.number, &source, number);
-                    source.key_frame_needed();
                     None
                 }
-                Event::KeyFrameNeeded => {
-                    source.key_frame_needed();
+                Event::KeyFrameNeeded(rendition) => {
+                    source.key_frame_needed(rendition);
+                    None
+                }
+                Event::Share(share) => {
+                    resident.log_share(share);
                     None
                 }
                 Event::Ended(why) => Some(why),
@@ -294,6 +346,9 @@ impl Worker {
         match ended {
             Some(why) => self.remove(number, now, why),
             None => {
+                if resident.peer.renditions() != resident.follows {
+                    self.moved.push(number);
+                }
                 let due = resident.peer.poll_timeout();
                 if due != resident.due {
                     resident.due.take().map(|due| self.timers.remove(&(due, number)));
@@ -328,6 +383,16 @@ impl Worker {
 }
 
 impl Resident {
+    fn log_share(&self, share: Share) {
+        let Share { level, limited_by } = share;
+        let (id, source, frames) = (self.label.as_str(), self.source.name(), level.share.as_str());
+        let rendition = self.source.rendition_name(level.rendition);
+        match limited_by.map(Limit::as_str) {
+            Some(limited_by) => tracing::info!(id, source, rendition, frames, limited_by, "viewer gets less"),
+            None => tracing::info!(id, source, rendition, frames, "viewer gets everything again"),
+        }
+    }
+
     fn log_end(&self, now: Instant, why: &str) {
         let (id, source) = (self.label.as_str(), self.source.name());
         match self.connected {
@@ -337,24 +402,6 @@ impl Resident {
                 tracing::info!(id, source, why, %watched, frames, "viewer gone");
             }
             None => tracing::info!(id, source, why, "viewer never connected"),
-        }
-    }
-}
-
-/// Adds a peer to the stream of its source, which begins with its first peer.
-fn join(streams: &mut Vec<Stream>, shared: &Arc<Shared>, worker: usize, source: &Arc<Source>, number: u64) {
-    match streams.iter_mut().find(|stream| Arc::ptr_eq(stream.source(), source)) {
-        Some(stream) => stream.join(number),
-        None => {
-            let waking = Arc::downgrade(shared);
-            let wake = move || {
-                if let Some(shared) = waking.upgrade() {
-                    shared.wake(worker);
-                }
-            };
-            let mut stream = Stream::new(source.subscribe(Box::new(wake)));
-            stream.join(number);
-            streams.push(stream);
         }
     }
 }

@@ -49,6 +49,18 @@ impl Opener {
         Opener::with(choice, Box::new(open_one))
     }
 
+    /// For a smaller rendition of such a wall, which is worth having in software where the hardware does not take one more
+    /// stream (some take three, some one).
+    pub(crate) fn preferring(choice: EncoderChoice) -> Opener {
+        let mut opener = Opener::new(EncoderChoice::Auto);
+        match choice {
+            EncoderChoice::Auto => {}
+            EncoderChoice::OpenH264 => opener.hardware.clear(),
+            named => opener.hardware = vec![named],
+        }
+        opener
+    }
+
     fn with(choice: EncoderChoice, open: Open) -> Opener {
         Opener { choice, open, hardware: HARDWARE.to_vec(), watched: None, failures: 0 }
     }
@@ -171,6 +183,10 @@ impl Encode for Watching {
 
     fn set_bitrate(&mut self, bitrate: Bitrate) -> bool {
         self.encoder.set_bitrate(bitrate)
+    }
+
+    fn set_halves(&mut self, halves: bool) {
+        self.encoder.set_halves(halves);
     }
 
     fn name(&self) -> &'static str {

@@ -14,6 +14,9 @@
 //! That helps after a cut. It does not where a bitrate is too low for the pictures: IDRs are never quantised by more than
 //! 37, P pictures by up to 51. There the P picture is sent as it is, and canvases are left out until the bucket no longer
 //! runs over: fewer pictures a second, not a growing delay.
+//!
+//! In two temporal layers every second picture is one that no other refers to. The others refer to one that is twice as far
+//! away: that costs everybody 3 to 8 % of the bits of real footage, or 0.2 to 0.9 dB where the bits are given.
 
 mod bucket;
 #[allow(unsafe_code, reason = "OpenH264's C++ interface")]
@@ -52,7 +55,10 @@ pub struct OpenH264 {
     config: EncoderConfig,
     /// Of the bitrate that it was opened with.
     level: Level,
+    threads: u16,
     raw: Raw,
+    /// Whether `raw` makes two layers, and whether the next one is to.
+    halves: (bool, bool),
     bucket: Bucket,
     /// What `raw` was last told to aim at.
     target: u32,
@@ -75,11 +81,13 @@ impl OpenH264 {
     fn with_threads(config: EncoderConfig, threads: u16) -> Result<OpenH264, OpenError> {
         let level = Level::of(config.size, config.fps, config.bitrate);
         let bucket = Bucket::new(config.bitrate);
-        match Raw::open(config.size, |parameters| set(parameters, config, level, threads)) {
+        match open(config, level, threads, false) {
             Ok(raw) => Ok(OpenH264 {
                 config,
                 level,
+                threads,
                 raw,
+                halves: (false, false),
                 bucket,
                 target: config.bitrate.bps(),
                 given_at: None,
@@ -138,6 +146,10 @@ impl OpenH264 {
         force_idr: bool,
         at: Duration,
     ) -> Result<Option<Coded>, RawError> {
+        if (force_idr || self.given_at.is_none()) && self.halves.0 != self.halves.1 {
+            self.raw = open(self.config, self.level, self.threads, self.halves.1)?;
+            (self.halves.0, self.target) = (self.halves.1, self.config.bitrate.bps());
+        }
         let target = self.bucket.target();
         if target != self.target {
             self.raw.set_bitrate(target, most(self.config.bitrate))?;
@@ -200,9 +212,20 @@ impl Encode for OpenH264 {
         true
     }
 
+    fn set_halves(&mut self, halves: bool) {
+        self.halves.1 = halves;
+    }
+
     fn name(&self) -> &'static str {
         NAME
     }
+}
+
+fn open(config: EncoderConfig, level: Level, threads: u16, halves: bool) -> Result<Raw, RawError> {
+    Raw::open(config.size, |parameters| {
+        set(parameters, config, level, threads);
+        parameters.iTemporalLayerNum = if halves { 2 } else { 1 };
+    })
 }
 
 /// The encoder's own limit: the targets that a [`Bucket`] asks for stay below it.
@@ -238,7 +261,6 @@ fn set(parameters: &mut SEncParamExt, config: EncoderConfig, level: Level, threa
     parameters.uiIntraPeriod = 0;
     parameters.bEnableSceneChangeDetect = false;
     parameters.eSpsPpsIdStrategy = CONSTANT_ID;
-    parameters.iTemporalLayerNum = 1;
     parameters.iSpatialLayerNum = 1;
     parameters.iMultipleThreadIdc = threads;
     let layer = &mut parameters.sSpatialLayers[0];

@@ -1,8 +1,10 @@
-//! The thread `encode-<wall>`: one encoder, opened, used and closed there, so that what it waits for holds up nobody.
+//! The threads `encode-<wall>` and `encode-<wall>-<rendition>`: one encoder each, opened, used and closed there, so that
+//! what it waits for holds up nobody.
 //!
-//! The wall's thread hands over the canvas, moved and not copied, and waits for it and what was made of it; but not for
-//! ever. An encoder (a driver, rather) that does not come back is left behind with the canvas that it holds, and counted
-//! among the [`Retired`]. When to give up, and what then, is decided in [`super::run`].
+//! The wall's thread hands over a canvas, moved and not copied. For its own one it waits, but not for ever; for that of a
+//! smaller rendition it listens whenever it has nothing else to do. An encoder (a driver, rather) that does not come back
+//! is left behind with the canvas that it holds, and counted among the [`Retired`]. When to give up, and what then, is
+//! decided in [`super::rendition`].
 
 use super::bell::{Bell, Woken};
 use crate::canvas::Canvas;
@@ -12,7 +14,7 @@ use crate::tick::CanvasTime;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,8 @@ pub(super) struct Job {
     pub(super) force_idr: bool,
     pub(super) time: CanvasTime,
     pub(super) bitrate: Bitrate,
+    /// See [`Encode::set_halves`].
+    pub(super) halves: bool,
 }
 
 /// What became of it.
@@ -45,13 +49,28 @@ pub(super) enum Coded {
     CannotChange,
 }
 
-/// What comes of handing over a canvas.
+/// A canvas that has come back, what was made of it, and how long that took.
+pub(super) struct Answer {
+    pub(super) canvas: Canvas,
+    pub(super) coded: Coded,
+    pub(super) took: Duration,
+}
+
+/// What comes of waiting for a canvas.
 pub(super) enum Handed {
-    Back(Canvas, Coded),
+    Back(Answer),
     /// No answer in [`STALLED_AFTER`]. The canvas is lost.
     Stalled,
     /// The wall is to end. The canvas is lost.
     Stopping,
+}
+
+/// What comes of listening for a canvas.
+pub(super) enum Heard {
+    Nothing,
+    Back(Answer),
+    /// The thread has ended by itself. The canvas is lost.
+    Gone,
 }
 
 /// Whether an encoder can be given canvases.
@@ -68,6 +87,8 @@ pub(super) struct Encoding {
     pub(super) config: EncoderConfig,
     jobs: SyncSender<Job>,
     said: Receiver<Said>,
+    /// Heard already, and not yet asked for.
+    heard: Option<Result<Said, TryRecvError>>,
     thread: JoinHandle<()>,
 }
 
@@ -75,13 +96,13 @@ enum Said {
     Open(&'static str),
     NotOpen(OpenError),
     Panicked(Box<dyn Any + Send>),
-    Back(Canvas, Coded),
+    Back(Answer),
 }
 
 impl Encoding {
-    /// Starts the thread, on which `open` is called. `bell` is rung whenever there is something to be found.
+    /// Starts the thread `encode-<name>`, on which `open` is called. `bell` is rung whenever there is something to be found.
     pub(super) fn start(
-        wall: &str,
+        name: &str,
         config: EncoderConfig,
         bell: Arc<Bell>,
         open: impl FnOnce() -> Result<Box<dyn Encode>, OpenError> + Send + 'static,
@@ -91,12 +112,12 @@ impl Encoding {
         let (say, said) = sync_channel(2);
         let mouth = Mouth { say, bell };
         let bitrate = config.bitrate;
-        let span = tracing::error_span!("wall", name = wall);
-        let thread = std::thread::Builder::new().name(format!("encode-{wall}")).spawn(move || {
+        let span = tracing::Span::current();
+        let thread = std::thread::Builder::new().name(format!("encode-{name}")).spawn(move || {
             let _span = span.entered();
             run(&mouth, &received, bitrate, open);
         })?;
-        Ok(Encoding { config, jobs, said, thread })
+        Ok(Encoding { config, jobs, said, heard: None, thread })
     }
 
     /// Whether it is open by now. Asked until it is, and not again.
@@ -105,30 +126,54 @@ impl Encoding {
             Ok(Said::Open(name)) => Opening::Open(name),
             Ok(Said::NotOpen(error)) => Opening::Failed(error),
             Ok(Said::Panicked(panic)) => Opening::Panicked(panic),
-            Ok(Said::Back(..)) | Err(TryRecvError::Disconnected) => Opening::Panicked(gone()),
+            Ok(Said::Back(_)) | Err(TryRecvError::Disconnected) => Opening::Panicked(gone()),
             Err(TryRecvError::Empty) => Opening::Pending,
         }
     }
 
-    /// Has a canvas encoded, and waits for it.
-    pub(super) fn encode(&self, bell: &Bell, job: Job) -> Handed {
-        if let Err(lost) = self.jobs.send(job) {
-            return Handed::Back(lost.0.canvas, Coded::Panicked(gone()));
-        }
+    /// Hands over a canvas, if the one before has come back. Does not wait.
+    pub(super) fn give(&self, job: Job) -> Result<(), Canvas> {
+        self.jobs.try_send(job).map_err(|lost| match lost {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => job.canvas,
+        })
+    }
+
+    /// Waits for the canvas that was handed over.
+    pub(super) fn wait(&mut self, bell: &Bell) -> Handed {
         for _ in 0..WAITS {
             let until = Instant::now() + STALLED_AFTER / WAITS;
-            let heard = bell.wait_until(until, || match self.said.try_recv() {
-                Err(TryRecvError::Empty) => None,
-                heard => Some(heard),
-            });
-            match heard {
-                Woken::Found(Ok(Said::Back(canvas, coded))) => return Handed::Back(canvas, coded),
-                Woken::Found(_) => return Handed::Stalled,
+            match bell.wait_until(until, || self.has_answered().then_some(())) {
+                Woken::Found(()) => {
+                    return match self.listen() {
+                        Heard::Back(answer) => Handed::Back(answer),
+                        Heard::Nothing | Heard::Gone => Handed::Stalled,
+                    };
+                }
                 Woken::Stopping => return Handed::Stopping,
                 Woken::TimedOut => {}
             }
         }
         Handed::Stalled
+    }
+
+    /// Whether there is anything to be heard of the canvas that was handed over.
+    pub(super) fn has_answered(&mut self) -> bool {
+        if self.heard.is_none() {
+            self.heard = match self.said.try_recv() {
+                Err(TryRecvError::Empty) => None,
+                heard => Some(heard),
+            };
+        }
+        self.heard.is_some()
+    }
+
+    /// What has become of the canvas that was handed over. Does not wait.
+    pub(super) fn listen(&mut self) -> Heard {
+        match self.has_answered().then(|| self.heard.take()).flatten() {
+            None => Heard::Nothing,
+            Some(Ok(Said::Back(answer))) => Heard::Back(answer),
+            Some(_) => Heard::Gone,
+        }
     }
 }
 
@@ -168,11 +213,13 @@ fn run(
         return;
     }
     while let Ok(job) = jobs.recv() {
+        let begun = Instant::now();
         let coded = catch_unwind(AssertUnwindSafe(|| {
             if job.bitrate != bitrate && !encoder.set_bitrate(job.bitrate) {
                 return Coded::CannotChange;
             }
             bitrate = job.bitrate;
+            encoder.set_halves(job.halves);
             match encoder.encode(&job.canvas, job.force_idr, job.time) {
                 Ok(Some(encoded)) => Coded::Unit(encoded),
                 Ok(None) => Coded::LeftOut,
@@ -180,13 +227,14 @@ fn run(
             }
         }));
         let coded = coded.unwrap_or_else(Coded::Panicked);
-        if !mouth.say(Said::Back(job.canvas, coded)) {
+        let answer = Answer { canvas: job.canvas, coded, took: begun.elapsed() };
+        if !mouth.say(Said::Back(answer)) {
             return;
         }
     }
 }
 
-fn gone() -> Box<dyn Any + Send> {
+pub(super) fn gone() -> Box<dyn Any + Send> {
     Box::new("the encoding thread has ended by itself")
 }
 
@@ -218,10 +266,9 @@ impl Retired {
         self.0.len() < MOST_RETIRED
     }
 
-    /// Joins all that end in `patience`, together. The others are left to themselves: their drivers' calls cannot be
-    /// ended from here, and the process's end ends them.
-    pub(super) fn join(self, patience: Duration) {
-        let until = Instant::now() + patience;
+    /// Joins all that end before `until`. The others are left to themselves: their drivers' calls cannot be ended from
+    /// here, and the process's end ends them.
+    pub(super) fn join(self, until: Instant) {
         for Leaving { said, thread } in self.0 {
             let has_ended = loop {
                 match said.recv_timeout(until.saturating_duration_since(Instant::now())) {

@@ -1,32 +1,18 @@
 //! The wall's thread: sleep, compose, have encoded, hand over.
 
-use super::encoding::{Coded, Encoding, Handed, Job, OpenEncoder, Opening, Retired};
+use super::Stall;
+use super::encoding::{Answer, Handed};
+use super::fault::Fault;
+use super::rendition::{Outcome, Readiness, Rendition};
+use super::smaller::Smaller;
 use super::view::{Figures, Shared};
-use super::{AccessUnit, Sink, Stall};
-use crate::compose::{Compositor, TileSource, panic_text};
-use crate::encoder::{EncodeError, Encoded, EncoderConfig, OpenError};
-use crate::key_frames::KeyFrames;
-use crate::stillness::Stillness;
+use crate::compose::{Compositor, TileSource};
+use crate::phase::Phase;
 use crate::tick::{CanvasTime, Due, TickClock};
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// After a second failure in a row the next encoder is opened no sooner than this.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// A driver may take its time to wake up, and `auto` tries five of them for 5 s each.
-/// (The tests have no such driver, and less time.)
-const OPENS_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
-/// An encoder that gives nothing for so many seconds' canvases has stalled (failure P4).
-const GIVES_WITHIN_SECONDS: u32 = 2;
-/// However slow the wall is: an encoder may hold back as many as it may when it is tried.
-const MAY_HOLD_BACK: u32 = 5;
-/// An encoder that has given access units for so long works. Every new one gives a first.
-const PROVED_AFTER: Duration = Duration::from_secs(2);
-/// An encoder that passes over so many demands for an IDR in a row has stalled (failure W12).
-const MOST_REFUSED: u32 = 25;
 /// How long the wall's end waits for its encoders' ends.
 const ENDS_WITHIN: Duration = Duration::from_millis(500);
 
@@ -34,79 +20,28 @@ const ENDS_WITHIN: Duration = Duration::from_millis(500);
 pub(super) struct Worker {
     shared: Arc<Shared>,
     tiles: Vec<Box<dyn TileSource>>,
-    sinks: Vec<Arc<dyn Sink>>,
-    /// Which of `sinks` were wanted at the last tick.
-    wanted: Vec<bool>,
     compositor: Compositor,
-    station: Station,
-    retired: Retired,
-    open: OpenEncoder,
-    /// Failures since an encoder last proved that it works.
-    failures: u32,
-    /// When this encoder gave its first access unit, in canvas time.
-    first_unit: Option<Duration>,
-    reopen_at: Instant,
-    /// How many canvases in a row have been given and nothing has come of them.
-    barren: u32,
-    key_frames: KeyFrames,
-    stillness: Stillness,
-    sequence: u64,
-}
-
-/// Where canvases are taken to.
-enum Station {
-    Closed,
-    /// For how long, in canvas time: a process that is stopped opens nothing.
-    Opening(Encoding, Duration),
-    Open(Encoding),
-}
-
-/// How a tick went that met no fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// Nobody watches: there was nothing to do.
-    Idle,
-    /// The viewers see what the canvas shows already.
-    Unchanged,
-    /// The sinks were handed an access unit.
-    Delivered,
-    /// Somebody watches and got nothing: there is no encoder yet, or it left this canvas out.
-    Waiting,
-}
-
-/// Why a tick gave nothing.
-enum Fault {
-    Encode(EncodeError),
-    Open(OpenError),
-    Thread(std::io::Error),
-    Panic(Box<dyn Any + Send>),
-    Stall(Stall),
+    /// The wall's own rendition, which is waited for.
+    own: Rendition,
+    /// The others, which are not.
+    smaller: Vec<Smaller>,
+    phase: Phase,
 }
 
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
         tiles: Vec<Box<dyn TileSource>>,
-        sinks: Vec<Arc<dyn Sink>>,
-        encoding: Encoding,
-        open: OpenEncoder,
+        own: Rendition,
+        smaller: Vec<Smaller>,
     ) -> Worker {
         Worker {
             compositor: Compositor::new(&shared.config.layout),
-            wanted: vec![false; sinks.len()],
-            station: Station::Opening(encoding, Duration::ZERO),
-            retired: Retired::default(),
-            failures: 0,
-            first_unit: None,
-            reopen_at: Instant::now(),
-            barren: 0,
-            key_frames: KeyFrames::new(shared.config.idr_every),
-            stillness: Stillness::default(),
-            sequence: 0,
+            phase: Phase::new(Instant::now(), shared.config.fps),
             shared,
             tiles,
-            sinks,
-            open,
+            own,
+            smaller,
         }
     }
 
@@ -115,19 +50,27 @@ impl Worker {
         let _span = tracing::error_span!("wall", name = self.shared.config.name).entered();
         let mut figures = *self.shared.figures.lock();
         let mut clock = TickClock::new(origin, figures.fps);
+        self.phase = Phase::new(origin, figures.fps);
         while !self.shared.bell.is_stopping() {
             let now = Instant::now();
             let wanted = *self.shared.figures.lock();
             if wanted.fps != figures.fps {
                 self.shared.meters.lock().ticks_missed += clock.set_fps(now, wanted.fps);
+                self.phase = Phase::new(origin, wanted.fps);
             }
             figures = wanted;
             match clock.poll(now) {
                 Due::At(due) => {
-                    let changed = || (self.shared.figures.lock().fps != figures.fps).then_some(());
-                    self.shared.bell.wait_until(due, changed);
+                    let is_changed = || self.shared.figures.lock().fps != figures.fps;
+                    let smaller = &mut self.smaller;
+                    let mut look = || is_changed() || smaller.iter_mut().any(Smaller::has_news);
+                    self.shared.bell.wait_until(due, || look().then_some(()));
+                    self.smaller.iter_mut().for_each(Smaller::collect);
                 }
-                Due::Now { tick, missed } => self.tick(tick, missed, figures),
+                Due::Now { tick, missed } => {
+                    self.tick(tick, missed, figures);
+                    clock.steer(self.phase.correction(tick.as_duration()));
+                }
             }
         }
         self.end();
@@ -142,13 +85,12 @@ impl Worker {
             meters.tick_window.push(now, 1.0);
         }
         match catch_unwind(AssertUnwindSafe(|| self.work(now, tick, figures))) {
-            Ok(Ok(Outcome::Idle | Outcome::Unchanged | Outcome::Delivered)) => {
+            Ok(Outcome::Idle | Outcome::Unchanged | Outcome::Delivered) => {
                 self.shared.meters.lock().last_progress = Instant::now();
             }
-            Ok(Ok(Outcome::Waiting)) => {}
-            Ok(Err(fault)) => self.handle_fault(now, fault),
+            Ok(Outcome::Waiting) => {}
             Err(panic) => {
-                note_panic(&self.shared, "the wall", &*panic);
+                self.shared.note_panic("the wall", &*panic);
                 if self.compositor.is_lent() {
                     self.compositor.renew_canvas();
                 }
@@ -156,84 +98,86 @@ impl Worker {
         }
     }
 
-    /// One tick's work, if there is any.
-    fn work(&mut self, now: Instant, tick: CanvasTime, figures: Figures) -> Result<Outcome, Fault> {
+    /// One tick's work, if there is any; what came of it for the wall's own rendition.
+    fn work(&mut self, now: Instant, tick: CanvasTime, figures: Figures) -> Outcome {
         let at = tick.as_duration();
         self.take_scene();
-        if !self.ask_sinks(at) {
-            return Ok(Outcome::Idle);
+        let own = self.own.prepare(now, at, figures);
+        let mut is_ready = own == Readiness::Ready;
+        for smaller in &mut self.smaller {
+            is_ready |= smaller.prepare(now, at, figures) == Readiness::Ready;
         }
-        if !self.has_encoder(now, figures)? {
-            return Ok(Outcome::Waiting);
+        if is_ready {
+            let composed_at = self.compose(now, at);
+            let (outcome, is_whole) = match own {
+                Readiness::Ready => self.encode(tick, composed_at, figures),
+                Readiness::Unwanted | Readiness::NotYet => (None, true),
+            };
+            let mut is_due = outcome.is_some_and(|outcome| outcome != Outcome::Unchanged);
+            if is_whole {
+                // Afterwards: the wall's own rendition does not wait for a smaller one to be scaled.
+                for smaller in &mut self.smaller {
+                    is_due |= smaller.take(self.compositor.canvas(), tick, composed_at);
+                }
+            }
+            if !is_due {
+                self.shared.meters.lock().canvases_unchanged += 1;
+            }
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
         }
-        if self.shared.key_frame_wanted.swap(false, Ordering::AcqRel) {
-            self.key_frames.handle_request();
-            self.stillness.handle_viewer(at);
-        }
+        if own == Readiness::Unwanted { Outcome::Idle } else { Outcome::Waiting }
+    }
+
+    /// Paints what is new; the time at which the canvas was complete.
+    fn compose(&mut self, now: Instant, at: Duration) -> Instant {
         let composed = self.compositor.compose(now, &mut self.tiles);
         let composed_at = Instant::now();
         {
             let mut meters = self.shared.meters.lock();
-            meters.compose_ms.push(now, ms(now, composed_at));
+            meters.compose_ms.push(now, composed_at.duration_since(now).as_secs_f64() * 1_000.0);
+            if let Some(waited) = self.phase.handle_tick(now, at, self.compositor.arrivals()) {
+                meters.tick_wait_ms.push(now, waited.as_secs_f64() * 1_000.0);
+            }
             meters.pictures_refused += composed.refused as u64;
             meters.panics += composed.panics as u64;
         }
         if composed.painted > 0 {
-            self.stillness.handle_change(at);
+            self.own.handle_change(at);
+            self.smaller.iter_mut().for_each(|smaller| smaller.handle_change(at));
         }
-        let force_idr = self.key_frames.is_due(at);
-        if !force_idr && !self.stillness.is_due(at) {
-            self.shared.meters.lock().canvases_unchanged += 1;
-            return Ok(Outcome::Unchanged);
-        }
-        let encoded = match self.encode(force_idr, tick, figures)? {
-            Some(Coded::Unit(encoded)) => Some(encoded),
-            Some(Coded::LeftOut) => None,
-            Some(Coded::Failed(error)) => return Err(Fault::Encode(error)),
-            Some(Coded::Panicked(panic)) => return Err(Fault::Panic(panic)),
-            Some(Coded::CannotChange) => {
-                self.retire();
-                return Ok(Outcome::Waiting);
-            }
-            None => return Ok(Outcome::Waiting),
+        composed_at
+    }
+
+    /// Has the canvas encoded for the wall's own rendition if it is worth it, and waits for it. Whether there is still a
+    /// canvas of this tick comes with it.
+    fn encode(
+        &mut self,
+        tick: CanvasTime,
+        composed_at: Instant,
+        figures: Figures,
+    ) -> (Option<Outcome>, bool) {
+        let Some(force_idr) = self.own.is_due(tick.as_duration()) else {
+            return (Some(Outcome::Unchanged), true);
         };
-        {
-            let mut meters = self.shared.meters.lock();
-            meters.encode_ms.push(now, ms(composed_at, Instant::now()));
-            match &encoded {
-                Some(encoded) => {
-                    meters.frames_encoded += 1;
-                    meters.byte_window.push(now, encoded.data.len() as f64);
-                    meters.keyframes += u64::from(encoded.key);
-                    let first = *self.first_unit.get_or_insert(at);
-                    if at.saturating_sub(first) >= PROVED_AFTER {
-                        meters.stalls_in_a_row = (0, None);
-                        self.failures = 0;
-                    }
-                }
-                None => meters.encode_errors += 1,
-            }
-        }
-        self.key_frames.handle_encoded(at, encoded.as_ref().is_some_and(|encoded| encoded.key));
-        self.stillness.handle_encoded(at, encoded.is_some());
-        // Not after one that the encoder made unasked: what follows it could be the next.
-        if force_idr && encoded.as_ref().is_some_and(|encoded| encoded.key) {
-            self.stillness.handle_key_frame(at);
-        }
-        if self.key_frames.refused() >= MOST_REFUSED {
-            return Err(Fault::Stall(Stall::NoKeyFrame));
-        }
-        let Some(Encoded { data, key }) = encoded else {
-            self.barren += 1;
-            return match self.barren < (GIVES_WITHIN_SECONDS * figures.fps.get()).max(MAY_HOLD_BACK) {
-                true => Ok(Outcome::Waiting),
-                false => Err(Fault::Stall(Stall::NoUnit)),
-            };
+        let canvas = self.compositor.lend_canvas();
+        let handed = match self.own.give(canvas, force_idr, tick, composed_at, figures) {
+            None => self.own.encoding().map_or(Handed::Stalled, |encoding| encoding.wait(&self.shared.bell)),
+            Some(answer) => Handed::Back(answer),
         };
-        self.barren = 0;
-        self.deliver(&AccessUnit { data, key, canvas_time: tick, composed_at, sequence: self.sequence });
-        self.sequence += 1;
-        Ok(Outcome::Delivered)
+        match handed {
+            Handed::Back(Answer { canvas, coded, took }) => {
+                self.compositor.return_canvas(canvas);
+                (Some(self.own.handle_coded(coded, took, figures)), true)
+            }
+            Handed::Stalled => {
+                self.compositor.renew_canvas();
+                self.own.handle_fault(Fault::Stall(Stall::NoAnswer));
+                (Some(Outcome::Waiting), false)
+            }
+            Handed::Stopping => (Some(Outcome::Waiting), false),
+        }
     }
 
     /// Changes to what was asked for since the last tick.
@@ -243,173 +187,24 @@ impl Worker {
         let layout = Arc::clone(&scene.layout);
         drop(scene);
         self.compositor.rearrange(&layout);
+        self.phase.forget();
         let before = std::mem::replace(&mut self.tiles, tiles);
         free(&self.shared, before);
     }
 
-    /// Asks every sink whether it is wanted. The stream begins anew after a pause; a sink that joins while others
-    /// watch needs an IDR too.
-    fn ask_sinks(&mut self, at: Duration) -> bool {
-        let before = self.wanted.contains(&true);
-        let mut joined = false;
-        for (sink, wanted) in self.sinks.iter().zip(&mut self.wanted) {
-            let wants = catch_unwind(AssertUnwindSafe(|| sink.is_wanted()));
-            let wants = wants.unwrap_or_else(|panic| {
-                note_panic(&self.shared, "a sink", &*panic);
-                false
-            });
-            joined |= wants && !*wanted;
-            *wanted = wants;
-        }
-        if joined {
-            self.stillness.handle_viewer(at);
-            match before {
-                true => self.key_frames.handle_request(),
-                false => self.begin_anew(),
-            }
-        }
-        self.wanted.contains(&true)
-    }
-
-    /// The next access unit is the first of a stream.
-    fn begin_anew(&mut self) {
-        self.key_frames.handle_restart();
-        self.barren = 0;
-    }
-
-    /// Whether there is an encoder of this frame rate that can take a canvas now. Opens one if there is none, and waits for
-    /// nothing.
-    fn has_encoder(&mut self, now: Instant, figures: Figures) -> Result<bool, Fault> {
-        let has_room = self.retired.reap();
-        if let Station::Opening(encoding, _) | Station::Open(encoding) = &self.station
-            && encoding.config.fps != figures.fps
-        {
-            self.retire();
-        }
-        match std::mem::replace(&mut self.station, Station::Closed) {
-            Station::Open(encoding) => {
-                self.station = Station::Open(encoding);
-                return Ok(true);
-            }
-            Station::Opening(encoding, waited) => match encoding.poll_open() {
-                Opening::Open(name) => {
-                    self.shared.meters.lock().encoder = name;
-                    self.station = Station::Open(encoding);
-                    self.begin_anew();
-                    return Ok(true);
-                }
-                opening => {
-                    let waited = waited + figures.fps.time_of(1);
-                    self.station = Station::Opening(encoding, waited);
-                    match opening {
-                        Opening::Failed(error) => return Err(Fault::Open(error)),
-                        Opening::Panicked(panic) => return Err(Fault::Panic(panic)),
-                        _ if waited >= OPENS_WITHIN => return Err(Fault::Stall(Stall::Opening)),
-                        _ => {}
-                    }
-                }
-            },
-            Station::Closed if now < self.reopen_at || !has_room => {}
-            Station::Closed => {
-                let Figures { fps, bitrate } = figures;
-                let config = EncoderConfig { size: self.shared.config.size, fps, bitrate };
-                let (open, bell) = (Arc::clone(&self.open), Arc::clone(&self.shared.bell));
-                let encoding = Encoding::start(&self.shared.config.name, config, bell, move || open(config));
-                self.station = Station::Opening(encoding.map_err(Fault::Thread)?, Duration::ZERO);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Hands the canvas over and takes it back. `None` where the wall is to end.
-    fn encode(
-        &mut self,
-        force_idr: bool,
-        time: CanvasTime,
-        figures: Figures,
-    ) -> Result<Option<Coded>, Fault> {
-        let Station::Open(encoding) = &self.station else { return Ok(None) };
-        let canvas = self.compositor.lend_canvas();
-        let job = Job { canvas, force_idr, time, bitrate: figures.bitrate };
-        match encoding.encode(&self.shared.bell, job) {
-            Handed::Back(canvas, coded) => {
-                self.compositor.return_canvas(canvas);
-                Ok(Some(coded))
-            }
-            Handed::Stalled => {
-                self.compositor.renew_canvas();
-                Err(Fault::Stall(Stall::NoAnswer))
-            }
-            Handed::Stopping => Ok(None),
-        }
-    }
-
-    /// There is no encoder from now on, and the next one's stream begins with an IDR.
-    fn retire(&mut self) {
-        self.first_unit = None;
-        match std::mem::replace(&mut self.station, Station::Closed) {
-            Station::Opening(encoding, _) | Station::Open(encoding) => self.retired.push(encoding),
-            Station::Closed => {}
-        }
-        self.begin_anew();
-    }
-
-    fn deliver(&self, unit: &AccessUnit) {
-        for (sink, _) in self.sinks.iter().zip(&self.wanted).filter(|&(_, &wanted)| wanted) {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink.deliver(unit))) {
-                note_panic(&self.shared, "a sink", &*panic);
-            }
-        }
-    }
-
-    /// Counts and tells, and has a new encoder opened: at once after a first failure, then once a second.
-    fn handle_fault(&mut self, now: Instant, fault: Fault) {
-        match &fault {
-            Fault::Panic(panic) => note_panic(&self.shared, "the encoder", &**panic),
-            Fault::Encode(error) => {
-                self.shared.meters.lock().encode_errors += 1;
-                let error = error as &dyn std::error::Error;
-                tracing::error!(error, "encoding failed; opening a new encoder");
-            }
-            Fault::Open(error) => {
-                self.shared.meters.lock().encode_errors += 1;
-                let error = error as &dyn std::error::Error;
-                tracing::error!(error, "no encoder; trying again in a second");
-            }
-            Fault::Thread(error) => {
-                self.shared.meters.lock().encode_errors += 1;
-                let error = error as &dyn std::error::Error;
-                tracing::error!(error, "no thread for an encoder; trying again in a second");
-            }
-            Fault::Stall(stall) => {
-                let mut meters = self.shared.meters.lock();
-                meters.encoder_stalls += 1;
-                meters.stalls_in_a_row = (meters.stalls_in_a_row.0 + 1, Some(*stall));
-                let (encoder, failure) = (meters.encoder, meters.failure());
-                drop(meters);
-                match failure {
-                    None => {
-                        tracing::error!(encoder, reason = %stall, "the encoder stalled; opening a new one")
-                    }
-                    Some(failure) => tracing::error!(%failure, "this wall has no encoder that works"),
-                }
-            }
-        }
-        self.retire();
-        self.reopen_at = if self.failures == 0 { now } else { now + REOPEN_AFTER };
-        self.failures += 1;
-    }
-
     /// Frees everything, in a bounded time.
     fn end(mut self) {
-        self.retire();
+        self.own.retire();
+        self.smaller.iter_mut().for_each(Smaller::retire);
         let mut scene = self.shared.scene.lock();
         scene.has_ended = true;
         let unseen = scene.next.take();
         drop(scene);
         free(&self.shared, unseen.unwrap_or_default());
         free(&self.shared, std::mem::take(&mut self.tiles));
-        self.retired.join(ENDS_WITHIN);
+        let until = Instant::now() + ENDS_WITHIN;
+        self.own.join(until);
+        self.smaller.into_iter().for_each(|smaller| smaller.join(until));
     }
 }
 
@@ -417,16 +212,7 @@ impl Worker {
 fn free(shared: &Shared, tiles: Vec<Box<dyn TileSource>>) {
     for tile in tiles {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(tile))) {
-            note_panic(shared, "a tile that was freed", &*panic);
+            shared.note_panic("a tile that was freed", &*panic);
         }
     }
-}
-
-fn ms(from: Instant, to: Instant) -> f64 {
-    to.duration_since(from).as_secs_f64() * 1_000.0
-}
-
-fn note_panic(shared: &Shared, whose: &str, panic: &(dyn Any + Send)) {
-    shared.meters.lock().panics += 1;
-    tracing::error!(whose, panic = panic_text(panic), "caught a panic");
 }

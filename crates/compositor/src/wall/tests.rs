@@ -2,7 +2,9 @@
 
 mod changed;
 mod rearranged;
+mod renditions;
 mod stalled;
+mod steered;
 mod still;
 
 use super::*;
@@ -26,7 +28,20 @@ fn config(fps: u32) -> WallConfig {
         encoder: EncoderChoice::OpenH264,
         layout: Layout::grid(size, 1).expect("a grid"),
         idr_every: Duration::from_secs(4),
+        renditions: Vec::new(),
     }
+}
+
+/// A wall all of whose encoders are opened by `open`.
+fn start_with(
+    config: WallConfig,
+    tiles: Vec<Box<dyn TileSource>>,
+    sinks: Vec<Arc<dyn Sink>>,
+    open: impl Fn(EncoderConfig) -> Result<Box<dyn crate::encoder::Encode>, OpenError> + Send + Sync + 'static,
+) -> Result<Wall, StartError> {
+    let open: OpenEncoder = Arc::new(open);
+    let opens = vec![open; 1 + config.renditions.len()];
+    Wall::start_with(config, tiles, sinks, opens)
 }
 
 /// A tile that shows nothing and counts how often it was asked.
@@ -329,7 +344,7 @@ fn scripted(script: Vec<Script>, sink: &Arc<Keeps>) -> (Wall, Arc<AtomicUsize>) 
         Ok(Box::new(Scripted(Arc::clone(&script), false)))
     };
     let sink = Arc::clone(sink) as Arc<dyn Sink>;
-    (Wall::start_with(config(60), changing(), vec![sink], Arc::new(open)).expect("starts"), opened)
+    (start_with(config(60), changing(), vec![sink], open).expect("starts"), opened)
 }
 
 #[test]
@@ -363,8 +378,7 @@ fn a_wall_makes_no_progress_while_it_has_viewers_and_no_encoder() {
         }
         Err(OpenError { encoder: "scripted", config, source: "as the test wants".into() })
     };
-    let wall = Wall::start_with(config(60), changing(), vec![sink.clone()], Arc::new(open))
-        .expect("the first opens");
+    let wall = start_with(config(60), changing(), vec![sink.clone()], open).expect("the first opens");
     wait_until("opening again has failed", || stats(&wall).encode_errors >= 2);
     let stuck = wall.view().last_progress();
     wait_ticks(&wall, 90);

@@ -1,13 +1,14 @@
 //! What the wall's thread and everybody else share, and what everybody else may see and ask of a wall.
 
 use super::bell::Bell;
-use super::stats::Meters;
+use super::stats::{Meters, RenditionMeters};
 use super::{EncoderFailure, WallConfig, WallStats};
-use crate::compose::TileSource;
+use crate::compose::{TileSource, panic_text};
 use crate::encoder::Level;
 use crate::geometry::{Bitrate, CanvasSize, FrameRate};
 use crate::layout::Layout;
 use parking_lot::Mutex;
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -133,29 +134,36 @@ impl WallView {
     /// Asks for an IDR, from any thread, without waiting. All requests together make at most one in 500 ms; one made
     /// while nobody watches is served by the first access unit there is.
     pub fn request_key_frame(&self) {
-        self.0.key_frame_requests.fetch_add(1, Ordering::Relaxed);
-        self.0.key_frame_wanted.store(true, Ordering::Release);
+        self.request_key_frame_of(0);
+    }
+
+    /// The same of one rendition: 0 is the wall's own, and then come the smaller ones as they were configured.
+    pub fn request_key_frame_of(&self, rendition: usize) {
+        if let Some(told) = self.0.renditions.get(rendition) {
+            told.key_frame_requests.fetch_add(1, Ordering::Relaxed);
+            told.key_frame_wanted.store(true, Ordering::Release);
+        }
     }
 
     /// When a tick last ended as it should: with an access unit for the sinks, with a canvas that needed none, or with
-    /// nobody watching. It stands still while viewers look at a frozen picture. For a watchdog: unlike
-    /// [`WallView::stats`] it costs next to nothing.
+    /// nobody watching. It stands still while viewers of the wall's own rendition look at a frozen picture; a smaller one
+    /// that fails is no reason to think that the wall does. For a watchdog: unlike [`WallView::stats`] it costs next to
+    /// nothing.
     pub fn last_progress(&self) -> Instant {
         self.0.meters.lock().last_progress
     }
 
-    /// Why the wall needs help from outside, if it does: two encoders in a row have stalled. `Ok` again as soon as one
-    /// makes a key frame.
+    /// Why the wall needs help from outside, if it does: two encoders of its own rendition in a row have stalled. `Ok`
+    /// again as soon as one has proved that it works.
     pub fn health(&self) -> Result<(), EncoderFailure> {
-        self.0.meters.lock().failure().map_or(Ok(()), Err)
+        self.0.renditions[0].meters.lock().failure().map_or(Ok(()), Err)
     }
 
     /// How it is doing at `now`.
     pub fn stats(&self, now: Instant) -> WallStats {
-        let requests = self.0.key_frame_requests.load(Ordering::Relaxed);
         let figures = *self.0.figures.lock();
         let meters = self.0.meters.lock().clone();
-        meters.stats(now, &self.0.config, figures, requests)
+        meters.stats(now, &self.0, figures)
     }
 }
 
@@ -204,26 +212,64 @@ pub(super) struct Shared {
     pub(super) meters: Mutex<Meters>,
     /// Held to exchange what is in it, never while a source is freed.
     pub(super) scene: Mutex<Scene>,
-    pub(super) key_frame_wanted: AtomicBool,
-    key_frame_requests: AtomicU64,
+    /// The wall's own first: there is always that one.
+    pub(super) renditions: Vec<Told>,
     pub(super) bell: Arc<Bell>,
 }
 
+/// What the wall's thread and its views share of one rendition.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) name: String,
+    pub(super) size: CanvasSize,
+    /// The wall's own has that of the [`Figures`].
+    bitrate: Option<Bitrate>,
+    /// Held as shortly as those of the wall.
+    pub(super) meters: Mutex<RenditionMeters>,
+    pub(super) key_frame_wanted: AtomicBool,
+    pub(super) key_frame_requests: AtomicU64,
+}
+
 impl Shared {
+    /// For a wall whose own encoder is open, and is this one.
     pub(super) fn new(config: WallConfig, encoder: &'static str) -> Shared {
+        let now = Instant::now();
+        let told = |name: String, size, bitrate, encoder| Told {
+            name,
+            size,
+            bitrate,
+            meters: Mutex::new(RenditionMeters::new(now, encoder)),
+            key_frame_wanted: AtomicBool::new(false),
+            key_frame_requests: AtomicU64::new(0),
+        };
+        let own = told(format!("{}p", config.size.height()), config.size, None, Some(encoder));
+        let smaller = config.renditions.iter();
+        let smaller = smaller.map(|small| told(small.name.clone(), small.size, Some(small.bitrate), None));
         Shared {
             level: Level::of(config.size, config.fps, config.bitrate),
             figures: Mutex::new(Figures { fps: config.fps, bitrate: config.bitrate }),
-            meters: Mutex::new(Meters::new(Instant::now(), encoder)),
+            meters: Mutex::new(Meters::new(now)),
             scene: Mutex::new(Scene {
                 layout: Arc::new(config.layout.clone()),
                 next: None,
                 has_ended: false,
             }),
-            key_frame_wanted: AtomicBool::new(false),
-            key_frame_requests: AtomicU64::new(0),
+            renditions: std::iter::once(own).chain(smaller).collect(),
             bell: Arc::default(),
             config,
         }
+    }
+
+    /// Counts and tells of a panic that was caught.
+    pub(super) fn note_panic(&self, whose: &str, panic: &(dyn Any + Send)) {
+        self.meters.lock().panics += 1;
+        tracing::error!(whose, panic = panic_text(panic), "caught a panic");
+    }
+}
+
+impl Told {
+    /// What its encoder is to be, of what the wall is to be. A smaller rendition never has more bits than the wall.
+    pub(super) fn of(&self, figures: Figures) -> Figures {
+        Figures { bitrate: self.bitrate.map_or(figures.bitrate, |own| own.min(figures.bitrate)), ..figures }
     }
 }

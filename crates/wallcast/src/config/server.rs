@@ -1,13 +1,14 @@
-//! `listen`, `webrtc`, `rtsp`, `auth` and `hosts`: where Wallcast is reached, and by whom; and `state`, what it remembers.
+//! `listen`, `webrtc`, `rtsp`, `auth`, `hosts` and `origins`: where Wallcast is reached, and by whom; and `state`, what it
+//! remembers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::fields::{Field, Fields, Findings};
 use super::problem::{nearest, one_of};
-use super::{Overrides, StateSetting, scalars};
+use super::{Overrides, StateSetting, WebRtcConfig, scalars, webrtc};
 use crate::auth::{Auth, Role, Roles, Token};
 
-pub(super) const KEYS: [&str; 6] = ["listen", "webrtc", "rtsp", "auth", "hosts", "state"];
+pub(super) const KEYS: [&str; 7] = ["listen", "webrtc", "rtsp", "auth", "hosts", "origins", "state"];
 
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const WEBRTC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8082);
@@ -16,10 +17,11 @@ const RTSP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8554);
 /// Listeners, and who may use them.
 pub(super) struct Server {
     pub(super) listen: SocketAddr,
-    pub(super) webrtc: SocketAddr,
+    pub(super) webrtc: WebRtcConfig,
     pub(super) rtsp: Option<SocketAddr>,
     pub(super) auth: Auth,
     pub(super) hosts: Vec<String>,
+    pub(super) origins: Vec<String>,
     pub(super) state: StateSetting,
 }
 
@@ -31,9 +33,10 @@ pub(super) fn read(
 ) -> Option<Server> {
     let get = |key: &str| top.and_then(|top| top.get(key));
     let listen = Listener::read(get("listen"), "listen", HTTP, findings, address);
-    let webrtc = section(get("webrtc"), findings);
-    let webrtc = Listener::read(webrtc, "webrtc.listen", WEBRTC, findings, address);
-    let rtsp = section(get("rtsp"), findings);
+    let viewers = section(get("webrtc"), &webrtc::KEYS, findings);
+    let place = viewers.as_ref().and_then(|viewers| viewers.get("listen"));
+    let webrtc = Listener::read(place, "webrtc.listen", WEBRTC, findings, address);
+    let rtsp = section(get("rtsp"), &["listen"], findings).and_then(|rtsp| rtsp.get("listen"));
     let rtsp = Listener::read(rtsp, "rtsp.listen", Some(RTSP), findings, |findings, field| {
         match field.says("none") {
             true => Some(None),
@@ -45,11 +48,13 @@ pub(super) fn read(
         None => Some(Auth::Loopback),
     };
     let hosts = get("hosts").map_or(Some(Vec::new()), |field| self::hosts(&field, findings));
+    let origins = get("origins").map_or(Some(Vec::new()), |field| self::origins(&field, findings));
     let state = get("state").map_or(Some(StateSetting::Default), |field| self::state(&field, findings));
 
     let (listen, webrtc) =
         (listen.or_flag(flags.listen, "--listen"), webrtc.or_flag(flags.webrtc_listen, "--webrtc-listen"));
     let rtsp = rtsp.or_flag(flags.rtsp_listen, "--rtsp-listen");
+    let viewers = webrtc::read(viewers.as_ref(), webrtc.value, findings);
     let auth = if flags.auth_none { Some(Auth::Open) } else { auth };
     let used = [listen.tcp(), (rtsp.value.flatten(), &rtsp.field)];
     refuse_shared_ports(&[used[0], webrtc.tcp(), used[1]], findings);
@@ -62,10 +67,11 @@ pub(super) fn read(
     }
     Some(Server {
         listen: listen.value?,
-        webrtc: webrtc.value?,
+        webrtc: viewers?,
         rtsp: rtsp.value?,
         auth: auth?,
         hosts: hosts?,
+        origins: origins?,
         state: state?,
     })
 }
@@ -104,9 +110,8 @@ impl<'n> Listener<'n, SocketAddr> {
     }
 }
 
-/// The `listen` of a mapping that has nothing else.
-fn section<'n>(field: Option<Field<'n>>, findings: &mut Findings<'_>) -> Option<Field<'n>> {
-    findings.mapping(&field?, &["listen"])?.get("listen")
+fn section<'n>(field: Option<Field<'n>>, keys: &[&str], findings: &mut Findings<'_>) -> Option<Fields<'n>> {
+    findings.mapping(&field?, keys)
 }
 
 fn address(findings: &mut Findings<'_>, field: &Field<'_>) -> Option<SocketAddr> {
@@ -278,8 +283,26 @@ fn hosts(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Vec<String>> 
     hosts.into_iter().collect()
 }
 
+fn origins(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    const EXPECTED: &str = "http:// or https:// and a host, with or without a port and nothing behind it, such as \
+                            https://intranet.example.org";
+    let items = findings.list(field, "origins of pages")?;
+    let origins: Vec<Option<String>> =
+        items.iter().map(|item| findings.parsed(item, EXPECTED, origin)).collect();
+    origins.into_iter().collect()
+}
+
+/// As browsers send it: lower case, and without the port that goes without saying. No wildcards.
+fn origin(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let origin = url.origin().ascii_serialization();
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";
+    let is_bare = is_bare && url.query().is_none() && url.fragment().is_none();
+    (is_bare && host(url.host_str()?.trim_matches(['[', ']'])).is_some()).then_some(origin)
+}
+
 /// A name as browsers send it: lower case, IDNA in ASCII. No wildcards: they are what rebinding needs.
-fn host(text: &str) -> Option<String> {
+pub(super) fn host(text: &str) -> Option<String> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip.to_string());
     }

@@ -10,13 +10,14 @@ use super::cameras::Cameras;
 use super::fields::{Field, Fields, Findings};
 use super::problem::{nearest, one_of, shown};
 use super::tiles::{self, Places};
-use super::{WallEntry, scalars, written};
+use super::{WallEntry, renditions, scalars, written};
 use crate::arrangement::{Arrangement, Tile};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "size",
     "fps",
     "bitrate",
+    "renditions",
     "encoder",
     "black_after",
     "align",
@@ -30,7 +31,7 @@ const KEYS: [&str; 13] = [
 ];
 /// The keys above that do not say how a wall is arranged. The others are the API's, too: whoever adds one to [`KEYS`]
 /// has it there as well.
-const OF_THE_PICTURE: [&str; 6] = ["size", "fps", "bitrate", "encoder", "black_after", "align"];
+const OF_THE_PICTURE: [&str; 7] = ["size", "fps", "bitrate", "renditions", "encoder", "black_after", "align"];
 const EXAMPLE: &str = "wall: { layout: grid }";
 /// The wall that exists when the configuration names none.
 const DEFAULT_NAME: &str = "wall";
@@ -95,6 +96,7 @@ pub(super) fn default(
         size,
         fps: FrameRate::DEFAULT,
         bitrate: Bitrate::DEFAULT,
+        renditions: renditions::default(size, Bitrate::DEFAULT),
         encoder: EncoderChoice::default(),
         black_after: BLACK_AFTER,
         align: None,
@@ -118,6 +120,15 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
     let size = or_default(fields.get("size"), CanvasSize::FULL_HD, |field| self::size(field, findings));
     let fps = or_default(fields.get("fps"), FrameRate::DEFAULT, |field| fps(field, findings));
     let bitrate = or_default(fields.get("bitrate"), Bitrate::DEFAULT, |field| bitrate(field, findings));
+    let listed = fields.get("renditions").map(|field| {
+        let bitrate = bitrate.map(|bitrate| (bitrate, fields.get("bitrate").is_some()));
+        renditions::read(&field, size, bitrate, findings)
+    });
+    let (bitrate, renditions) = match listed {
+        None => (bitrate, size.zip(bitrate).map(|(size, bitrate)| renditions::default(size, bitrate))),
+        Some(Some((listed, smaller))) => (listed.or(bitrate), Some(smaller)),
+        Some(None) => (bitrate, None),
+    };
     let encoder =
         or_default(fields.get("encoder"), EncoderChoice::default(), |field| encoder(field, findings));
     let black_after =
@@ -130,6 +141,7 @@ fn wall(name: &str, field: &Field<'_>, cameras: &Cameras, findings: &mut Finding
         size: size?,
         fps: fps?,
         bitrate: bitrate?,
+        renditions: renditions?,
         encoder: encoder?,
         black_after: black_after?,
         align: align?,

@@ -6,7 +6,7 @@
 //!   every interface and because rebinding needs a name; it only exists with tokens or an explicit `auth: none`.
 //! - **Origin** (cross-site requests): what changes something, and WebSockets, must come from a page of ours: Origin,
 //!   if there is one, names the same host and port as Host. Programs send none and pass. A browser that sends no
-//!   Origin but says `Sec-Fetch-Site: cross-site` or `same-site` does not. There is no CORS.
+//!   Origin but says `Sec-Fetch-Site: cross-site` or `same-site` does not. [`cors`] has the one exception, WHEP.
 //! - **Token**: `Authorization: Bearer …`, or `?token=…` where a header cannot be set. [`access`] is the table of who
 //!   may do what. The query's token is taken out of the URI, so that nothing behind the guard can log it.
 //! - **Errors** are pages for browsers that navigate, `application/problem+json` for everybody else.
@@ -14,6 +14,7 @@
 //!
 //! A reverse proxy has to pass Host on as the browser sent it (nginx: `proxy_set_header Host $http_host`).
 
+mod cors;
 mod headers;
 mod navigation;
 mod origin;
@@ -29,6 +30,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
+use self::cors::ForeignPage;
 use super::problem::Problem;
 use crate::auth::{Authenticator, Denied, Role};
 
@@ -36,6 +38,8 @@ use crate::auth::{Authenticator, Denied, Role};
 #[derive(Debug)]
 pub struct Guard {
     hosts: origin::Hosts,
+    /// Pages elsewhere that may watch.
+    origins: Vec<String>,
     authenticator: Arc<Authenticator>,
 }
 
@@ -67,9 +71,15 @@ pub fn access(method: &Method, path: &str) -> Access {
 }
 
 impl Guard {
-    /// For a listener bound to `bound`, reached also under the names `hosts`.
-    pub fn new(bound: SocketAddr, hosts: &[String], authenticator: Arc<Authenticator>) -> Arc<Self> {
-        Arc::new(Guard { hosts: origin::Hosts::new(bound.ip(), hosts), authenticator })
+    /// For a listener bound to `bound`, reached also under the names `hosts`; pages from `origins` may watch.
+    pub fn new(
+        bound: SocketAddr,
+        hosts: &[String],
+        origins: &[String],
+        authenticator: Arc<Authenticator>,
+    ) -> Arc<Self> {
+        let hosts = origin::Hosts::new(bound.ip(), hosts);
+        Arc::new(Guard { hosts, origins: origins.to_vec(), authenticator })
     }
 
     /// Puts the guard in front of every route and the fallback of `router`. Apply it last.
@@ -77,9 +87,15 @@ impl Guard {
         router.layer(middleware::from_fn_with_state(self.clone(), guard))
     }
 
-    fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+    /// The page of another site that `request` comes from, if it may watch.
+    fn foreign_page(&self, request: &Request) -> Option<ForeignPage> {
+        let host = self.hosts.admit(request.uri(), request.headers()).ok()?;
+        ForeignPage::of(request, &host, &self.origins, self.authenticator.asks_for_tokens())
+    }
+
+    fn admit(&self, request: &mut Request, is_welcome: bool) -> Result<(), Problem> {
         let host = self.hosts.admit(request.uri(), request.headers())?;
-        if changes_something(request) {
+        if changes_something(request) && !is_welcome {
             origin::admit(&host, request.headers())?;
         }
         let token = take_token(request);
@@ -97,10 +113,18 @@ impl Guard {
 async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let wants_html = navigation::wants_html(request.headers());
-    let mut response = match guard.admit(&mut request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let foreign = guard.foreign_page(&request);
+    let mut response = if foreign.is_some() && cors::is_preflight(&request) {
+        cors::answer_to_preflight()
+    } else {
+        match guard.admit(&mut request, foreign.is_some()) {
+            Ok(()) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        }
     };
+    if let Some(page) = foreign {
+        page.show(response.headers_mut());
+    }
     if wants_html {
         response = navigation::for_people(response).await;
     }

@@ -26,6 +26,7 @@ pub(super) struct Stats {
     cameras: BTreeMap<String, CameraStats>,
     walls: BTreeMap<String, WallStats>,
     viewers: Vec<Viewer>,
+    io: Io,
     process: ProcessStats,
 }
 
@@ -110,11 +111,31 @@ struct WallStats {
     panics: u64,
     keyframes: u64,
     keyframe_requests: u64,
+    tick_wait_ms: Percentiles,
     compose_ms: Percentiles,
     encode_ms: Percentiles,
+    renditions: Vec<Rendition>,
     align_ms: Option<f64>,
     skew_ms: Option<Percentiles>,
     tiles: Vec<Tile>,
+}
+
+#[derive(Serialize)]
+struct Rendition {
+    name: String,
+    resolution: String,
+    encoder: Option<&'static str>,
+    running: bool,
+    bitrate_bps: u64,
+    target_bps: u32,
+    frames_encoded: u64,
+    keyframes: u64,
+    keyframe_requests: u64,
+    canvases_missed: u64,
+    encode_errors: u64,
+    encoder_stalls: u64,
+    scale_ms: Percentiles,
+    encode_ms: Percentiles,
 }
 
 #[derive(Serialize)]
@@ -130,6 +151,14 @@ struct Tile {
     age_ms: Option<u64>,
     skew_ms: Option<f64>,
     too_late: Option<bool>,
+}
+
+/// What WebRTC lost on the way in and out, for all viewers together.
+#[derive(Serialize)]
+struct Io {
+    packets_unsent: u64,
+    datagrams_of_strangers: u64,
+    datagrams_dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -182,6 +211,7 @@ fn collect(running: &Running, now: Instant) -> Stats {
             .collect(),
         walls,
         viewers,
+        io: io(running.peers.io_stats()),
         process: ProcessStats::read(),
     }
 }
@@ -283,13 +313,39 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
         panics: stats.panics,
         keyframes: stats.keyframes,
         keyframe_requests: stats.keyframe_requests,
+        tick_wait_ms: percentiles(stats.tick_wait_ms.p50, stats.tick_wait_ms.p99),
         compose_ms: percentiles(stats.compose_ms.p50, stats.compose_ms.p99),
         encode_ms: percentiles(stats.encode_ms.p50, stats.encode_ms.p99),
+        renditions: stats.renditions.into_iter().map(rendition_stats).collect(),
         align_ms: alignment.as_ref().map(|alignment| round(alignment.delay_ms, 10.0)),
         skew_ms: alignment
             .as_ref()
             .map(|alignment| percentiles(alignment.skew_ms.p50, alignment.skew_ms.p99)),
         tiles,
+    }
+}
+
+fn io(stats: wallcast_webrtc::IoStats) -> Io {
+    let wallcast_webrtc::IoStats { packets_unsent, datagrams_of_strangers, datagrams_dropped } = stats;
+    Io { packets_unsent, datagrams_of_strangers, datagrams_dropped }
+}
+
+fn rendition_stats(stats: wallcast_compositor::RenditionStats) -> Rendition {
+    Rendition {
+        name: stats.name,
+        resolution: size(stats.resolution),
+        encoder: stats.encoder,
+        running: stats.running,
+        bitrate_bps: stats.bitrate_bps,
+        target_bps: stats.target_bps,
+        frames_encoded: stats.frames_encoded,
+        keyframes: stats.keyframes,
+        keyframe_requests: stats.keyframe_requests,
+        canvases_missed: stats.canvases_missed,
+        encode_errors: stats.encode_errors,
+        encoder_stalls: stats.encoder_stalls,
+        scale_ms: percentiles(stats.scale_ms.p50, stats.scale_ms.p99),
+        encode_ms: percentiles(stats.encode_ms.p50, stats.encode_ms.p99),
     }
 }
 

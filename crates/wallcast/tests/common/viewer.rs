@@ -45,20 +45,31 @@ struct Events {
 impl Viewer {
     /// Joins `/whep/{name}` and waits until the first frame is here.
     pub fn join(wallcast: &Wallcast, name: &str) -> Self {
+        Self::join_with(wallcast, name, "127.0.0.1:0", str::to_owned).0
+    }
+
+    /// The same from another address of this machine, and with another offer made of the library's. Also returns the answer.
+    pub fn join_with(
+        wallcast: &Wallcast,
+        name: &str,
+        address: &'static str,
+        change: impl FnOnce(&str) -> String,
+    ) -> (Self, String) {
         let events = Arc::new(Events::default());
-        let (peer, offer) = runtime().block_on(offer(&events));
+        let (peer, offer) = runtime().block_on(offer(&events, address));
+        let offer = change(&offer);
         let url = format!("{}/whep/{name}", wallcast.http);
         let reply = request("POST", &url, &[("Content-Type", "application/sdp")], &offer);
         assert_eq!(reply.status, 201, "POST {url}: {}", reply.body);
         let session = reply.header("location").to_owned();
-        let answer = RTCSessionDescription::answer(reply.body).unwrap();
+        let answer = RTCSessionDescription::answer(reply.body.clone()).unwrap();
         runtime().block_on(peer.set_remote_description(answer)).unwrap();
         let viewer = Self { peer, events, session };
         super::wait_until("a viewer's first frame", Duration::from_secs(10), || {
             let received = viewer.received();
             if received.frames > 0 { Ok(()) } else { Err(format!("{received:?}")) }
         });
-        viewer
+        (viewer, reply.body)
     }
 
     pub fn received(&self) -> Received {
@@ -84,12 +95,12 @@ impl Drop for Viewer {
 
 /// An offer to receive one video, as a browser would make it.
 pub fn offer_of_a_viewer() -> String {
-    let (peer, offer) = runtime().block_on(offer(&Arc::default()));
+    let (peer, offer) = runtime().block_on(offer(&Arc::default(), "127.0.0.1:0"));
     runtime().block_on(peer.close()).unwrap();
     offer
 }
 
-async fn offer(events: &Arc<Events>) -> (Arc<dyn PeerConnection>, String) {
+async fn offer(events: &Arc<Events>, address: &'static str) -> (Arc<dyn PeerConnection>, String) {
     let mut media = MediaEngine::default();
     media.register_default_codecs().unwrap();
     let interceptors = register_default_interceptors(Registry::new(), &mut media).unwrap();
@@ -97,7 +108,7 @@ async fn offer(events: &Arc<Events>) -> (Arc<dyn PeerConnection>, String) {
         .with_media_engine(media)
         .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(Arc::clone(events))))
-        .with_udp_addrs(vec!["127.0.0.1:0"])
+        .with_udp_addrs(vec![address])
         .build()
         .await
         .unwrap();

@@ -185,3 +185,36 @@ fn after_a_restart_the_old_path_serves_until_the_new_one_is_nominated() {
     let request = message::viewer::check("ours:theirs", OURS.1, true, crypto.crypto());
     assert_eq!(bench.ice.handle_message(bench.now, old, &request), Heard::Nothing, "the old ones are void");
 }
+
+#[test]
+fn ice_lite_answers_and_never_asks() {
+    let mut bench = bench();
+    bench.ice.be_lite();
+    let first = path("203.0.113.9:1000");
+    let sent = bench.check(first, false);
+    assert_eq!((sent.len(), message::viewer::is_success(&sent[0].1)), (1, true));
+    assert_eq!(bench.ice.nominated(), None, "it is the viewer who chooses");
+    bench.check(first, true);
+    assert_eq!((bench.ice.nominated(), bench.ice.consent()), (Some(first), Some(bench.now)));
+    bench.wait(Duration::from_secs(20));
+    assert!(bench.sent().is_empty());
+    assert_eq!(bench.ice.poll_timeout(), None);
+    let last = bench.now;
+    bench.check(first, true);
+    bench.wait(Duration::from_secs(5));
+    bench.check(path("198.51.100.7:2000"), false);
+    assert_eq!(bench.ice.consent(), Some(last), "checks over the path in use are the consent to it");
+    assert_eq!(bench.ice.nominated(), Some(first));
+}
+
+#[test]
+fn ice_lite_follows_a_viewer_that_nominates_another_path() {
+    let mut bench = bench();
+    bench.ice.be_lite();
+    let (first, second) = (path("203.0.113.9:1000"), path("198.51.100.7:2000"));
+    bench.check(first, true);
+    bench.wait(Duration::from_secs(4));
+    bench.check(second, true);
+    assert_eq!(bench.ice.nominated(), Some(second));
+    assert_eq!(bench.ice.consent(), Some(bench.now));
+}

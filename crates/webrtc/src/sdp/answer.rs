@@ -21,6 +21,7 @@ pub(crate) struct Ours<'a> {
     /// The value of `a=fingerprint`.
     pub(crate) fingerprint: String,
     pub(crate) role: Role,
+    pub(crate) ice_lite: bool,
     /// Where the viewer can reach us, best first.
     pub(crate) candidates: &'a [(Protocol, SocketAddr)],
     pub(crate) ids: TrackIds,
@@ -38,6 +39,9 @@ pub(crate) fn answer(offer: &Offer, ours: &Ours<'_>) -> String {
     let mut session = session();
     if offer.is_bundled() {
         session.attributes.push(attribute("group", &group));
+    }
+    if ours.ice_lite {
+        session.attributes.push(property("ice-lite"));
     }
     if offer.states("extmap-allow-mixed") {
         session.attributes.push(property("extmap-allow-mixed"));

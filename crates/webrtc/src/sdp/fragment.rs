@@ -24,7 +24,13 @@ pub(crate) fn read(text: &str) -> Option<Credentials> {
 }
 
 /// Our half of a restart, for the section whose mid is `mid`.
-pub(crate) fn write(mid: &str, ours: &Credentials, candidates: &[(Protocol, SocketAddr)]) -> String {
+pub(crate) fn write(
+    mid: &str,
+    ours: &Credentials,
+    ice_lite: bool,
+    candidates: &[(Protocol, SocketAddr)],
+) -> String {
+    let lite = if ice_lite { "a=ice-lite\r\n" } else { "" };
     let Credentials { ufrag, password } = ours;
     let candidates: String = candidates
         .iter()
@@ -34,7 +40,7 @@ pub(crate) fn write(mid: &str, ours: &Credentials, candidates: &[(Protocol, Sock
         })
         .collect();
     format!(
-        "m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n{candidates}\
+        "{lite}m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n{candidates}\
          a=end-of-candidates\r\n"
     )
 }
@@ -68,8 +74,10 @@ mod tests {
     fn what_is_written_can_be_read() {
         let (ours, candidates) =
             (Credentials::random(), [(Protocol::Udp, "192.0.2.1:8082".parse().unwrap())]);
-        let text = write("1", &ours, &candidates);
+        let text = write("1", &ours, false, &candidates);
         assert!(read(&text).unwrap() == ours);
+        assert!(!text.contains("a=ice-lite"));
+        assert!(write("1", &ours, true, &candidates).starts_with("a=ice-lite\r\nm=video"));
         assert!(text.contains("a=candidate:1 1 udp 2130706431 192.0.2.1 8082 typ host\r\n"), "{text}");
     }
 }

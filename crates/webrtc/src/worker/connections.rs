@@ -50,7 +50,7 @@ impl Worker {
         let path = connection.path;
         if self.keep(connection) {
             for datagram in datagrams {
-                self.with_peer(peer, |peer, now| peer.handle_datagram(now, path, &datagram));
+                self.hear(peer, path, &datagram);
             }
         }
     }
@@ -107,7 +107,7 @@ impl Worker {
             }
         };
         for datagram in datagrams {
-            self.with_peer(peer, |peer, now| peer.handle_datagram(now, path, &datagram));
+            self.hear(peer, path, &datagram);
         }
     }
 

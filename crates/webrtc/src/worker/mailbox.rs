@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) demux: Mutex<Demux>,
     mailboxes: Vec<Mailbox>,
     pub(super) strangers: AtomicU64,
-    not_handed_over: AtomicU64,
+    datagrams_dropped: AtomicU64,
 }
 
 struct Mailbox {
@@ -77,9 +77,9 @@ impl Workers {
             mailboxes.push(Mailbox { orders, datagrams, waker, peers: AtomicU64::new(0) });
             workers.push((poll, order_inbox, datagram_inbox));
         }
-        let (strangers, not_handed_over) = Default::default();
+        let (strangers, datagrams_dropped) = Default::default();
         let shared =
-            Arc::new(Shared { sockets, demux: Mutex::default(), mailboxes, strangers, not_handed_over });
+            Arc::new(Shared { sockets, demux: Mutex::default(), mailboxes, strangers, datagrams_dropped });
         let mut started = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         for (number, (poll, orders, datagrams)) in workers.into_iter().enumerate() {
             let worker = Worker::new(number, poll, Arc::clone(&shared), orders, datagrams)?;
@@ -131,7 +131,7 @@ impl Shared {
         IoStats {
             packets_unsent: self.sockets.unsent.load(Ordering::Relaxed),
             datagrams_of_strangers: self.strangers.load(Ordering::Relaxed),
-            datagrams_dropped: self.not_handed_over.load(Ordering::Relaxed),
+            datagrams_dropped: self.datagrams_dropped.load(Ordering::Relaxed),
         }
     }
 
@@ -147,9 +147,12 @@ impl Shared {
     pub(super) fn hand_over(&self, key: PeerKey, path: Path, datagram: &[u8]) {
         match self.mailboxes[key.worker].datagrams.try_send((key.number, path, datagram.to_vec())) {
             Ok(()) => self.wake(key.worker),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.not_handed_over.fetch_add(1, Ordering::Relaxed);
-            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped(),
         }
+    }
+
+    /// A datagram of a viewer had to be dropped.
+    pub(super) fn dropped(&self) {
+        self.datagrams_dropped.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,17 +1,22 @@
-//! One source's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
+//! One rendition's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
 //! parts of a large one are spread, so that a key frame does not burst the queues on its way.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Worker, room, send_burst};
+use super::newcomers::{self, Group, Newcomer};
+use super::{SENDING_SLICE, Worker, room, send_burst};
+use crate::selection::Renditions;
 use crate::sockets::Patience;
 use crate::source::{Source, Subscription};
+use crate::track::Begun;
 
 /// Packets of a frame that go to a peer at once: 40 KB, about a delta frame at 8 Mb/s.
-const PART: usize = 32;
+pub(super) const PART: usize = 32;
 /// A frame of more than one part takes this long at least.
 const SPREAD: Duration = Duration::from_millis(8);
 /// How long a frame may wait for full sockets, all its peers together: half of the time to the next.
@@ -19,22 +24,34 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Stream {
     subscription: Subscription,
-    members: Vec<u64>,
+    pub(super) members: Vec<u64>,
+    pub(super) newcomers: VecDeque<Newcomer>,
+    /// What newcomers begin with.
+    pub(super) group: Group,
     round: Option<Round>,
     dropped_seen: u64,
 }
 
 /// A frame on its way.
 struct Round {
-    /// Each peer, and how many packets the frame has for it.
-    receivers: Vec<(u64, usize)>,
+    /// Each peer, and the packets that the frame has for it.
+    receivers: Vec<(u64, Begun)>,
     patience: Patience,
     begun: Instant,
     next_part: usize,
     parts: usize,
+    /// Who gets the part next.
+    next_receiver: usize,
 }
 
 impl Round {
+    fn leave(&mut self, number: u64) {
+        if let Some(at) = self.receivers.iter().position(|&(receiver, _)| receiver == number) {
+            self.receivers.remove(at);
+            self.next_receiver -= usize::from(at < self.next_receiver);
+        }
+    }
+
     fn due(&self) -> Instant {
         self.begun + SPREAD * self.next_part as u32 / self.parts as u32
     }
@@ -42,40 +59,95 @@ impl Round {
 
 impl Stream {
     pub(super) fn new(subscription: Subscription) -> Self {
-        Self { subscription, members: Vec::new(), round: None, dropped_seen: 0 }
+        let (members, newcomers, group) = Default::default();
+        Self { subscription, members, newcomers, group, round: None, dropped_seen: 0 }
     }
 
-    pub(super) fn source(&self) -> &Arc<Source> {
-        self.subscription.source()
+    fn is_of(&self, source: &Arc<Source>, rendition: usize) -> bool {
+        Arc::ptr_eq(self.subscription.source(), source) && self.subscription.rendition() == rendition
     }
 
-    pub(super) fn join(&mut self, number: u64) {
-        self.members.push(number);
+    /// `true`: it gets a picture at once, without another key frame. Whoever has watched another rendition until now waits
+    /// for a key frame: its path is not to be burdened with what was before.
+    fn join(&mut self, now: Instant, number: u64, is_new: bool) -> bool {
+        let newcomer = Newcomer::new(now, number, &self.group).filter(|_| is_new);
+        let has_picture = newcomer.is_some();
+        match newcomer {
+            Some(newcomer) => self.newcomers.push_back(newcomer),
+            None => self.members.push(number),
+        }
+        has_picture
     }
 
     /// `false` when nobody is left.
     pub(super) fn leave(&mut self, number: u64) -> bool {
         self.members.retain(|&member| member != number);
+        self.newcomers.retain(|newcomer| newcomer.peer != number);
         if let Some(round) = &mut self.round {
-            round.receivers.retain(|&(receiver, _)| receiver != number);
+            round.leave(number);
         }
-        !self.members.is_empty()
+        !self.members.is_empty() || !self.newcomers.is_empty()
     }
 
-    fn has_work(&self) -> bool {
-        match &self.round {
-            Some(round) => round.due() <= Instant::now(),
-            None => !self.subscription.frames.is_empty(),
-        }
+    pub(super) fn has_work(&self) -> bool {
+        (self.round.is_none() && !self.subscription.frames.is_empty())
+            || self.due().is_some_and(|due| due <= Instant::now())
+    }
+
+    pub(super) fn rendition(&self) -> usize {
+        self.subscription.rendition()
     }
 
     /// When the next part of a frame is to go.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.round.as_ref().map(Round::due)
+        self.round.as_ref().map(Round::due).into_iter().chain(newcomers::due(&self.newcomers)).min()
     }
 }
 
 impl Worker {
+    /// Peers whose renditions have changed join and leave streams.
+    pub(super) fn follow(&mut self) {
+        for number in std::mem::take(&mut self.moved) {
+            let Some(resident) = self.residents.get_mut(&number) else { continue };
+            let source = Arc::clone(&resident.source);
+            let (wanted, followed) = (resident.peer.renditions(), resident.follows);
+            resident.follows = wanted;
+            for rendition in followed.without(wanted).iter() {
+                self.streams.retain_mut(|stream| !stream.is_of(&source, rendition) || stream.leave(number));
+            }
+            let is_new = followed == Renditions::default();
+            for rendition in wanted.without(followed).iter() {
+                let joined = catch_unwind(AssertUnwindSafe(|| self.join(&source, rendition, number, is_new)));
+                if joined.is_err() {
+                    self.remove(number, Instant::now(), "its code panicked");
+                }
+            }
+        }
+    }
+
+    /// Adds a peer to a stream, which begins with its first peer, and asks for a key frame where it needs one.
+    fn join(&mut self, source: &Arc<Source>, rendition: usize, number: u64, is_new: bool) {
+        let now = Instant::now();
+        let has_picture = match self.streams.iter_mut().find(|stream| stream.is_of(source, rendition)) {
+            Some(stream) => stream.join(now, number, is_new),
+            None => {
+                let (waking, worker) = (Arc::downgrade(&self.shared), self.number);
+                let wake = move || {
+                    if let Some(shared) = waking.upgrade() {
+                        shared.wake(worker);
+                    }
+                };
+                let mut stream = Stream::new(source.subscribe(rendition, Box::new(wake)));
+                let has_picture = stream.join(now, number, is_new);
+                self.streams.push(stream);
+                has_picture
+            }
+        };
+        if !has_picture {
+            source.key_frame_needed(rendition);
+        }
+    }
+
     /// Sends whatever is due of every stream.
     pub(super) fn send_frames(&mut self) {
         self.left.clear();
@@ -83,43 +155,52 @@ impl Worker {
             return;
         }
         let mut streams = std::mem::take(&mut self.streams);
-        streams.iter_mut().for_each(|stream| self.send_stream(stream));
+        for stream in &mut streams {
+            self.send_stream(stream);
+            self.catch_up(stream);
+        }
         // Whoever has ended meanwhile was not found in them.
         streams.retain_mut(|stream| self.left.iter().all(|&number| stream.leave(number)));
         self.streams = streams;
     }
 
+    /// Not more than a slice of time allows: whatever a frame costs, the thread hears its viewers meanwhile.
     fn send_stream(&mut self, stream: &mut Stream) {
-        loop {
-            if stream.round.is_none() {
-                stream.round = self.begin(stream);
-            }
-            let Some(round) = &mut stream.round else { return };
-            if round.due() > Instant::now() {
+        let begun = Instant::now();
+        if stream.round.is_none() {
+            stream.round = self.begin(stream);
+        }
+        let Some(round) = &mut stream.round else { return };
+        if round.due() > begun {
+            return;
+        }
+        let start = round.next_part * PART;
+        while let Some(&(number, frame)) = round.receivers.get(round.next_receiver) {
+            if begun.elapsed() >= SENDING_SLICE {
                 return;
             }
-            let start = round.next_part * PART;
-            for &(number, count) in &round.receivers {
-                if start < count {
-                    self.send_part(number, start..count.min(start + PART), &mut round.patience);
-                }
+            if start < frame.packets {
+                let part = start..frame.packets.min(start + PART);
+                self.send_part(number, frame, part, &mut round.patience);
             }
-            round.next_part += 1;
-            if round.next_part >= round.parts {
-                stream.round = None;
-            }
+            round.next_receiver += 1;
+        }
+        (round.next_part, round.next_receiver) = (round.next_part + 1, 0);
+        if round.next_part >= round.parts {
+            stream.round = None;
         }
     }
 
     /// The next frame, numbered for everybody who can take it.
     fn begin(&mut self, stream: &mut Stream) -> Option<Round> {
         let frame = stream.subscription.frames.try_recv().ok()?;
+        stream.group.push(Instant::now(), &frame, !stream.newcomers.is_empty());
         let dropped = stream.subscription.dropped.load(Ordering::Relaxed);
         let missed = dropped - std::mem::replace(&mut stream.dropped_seen, dropped);
         let mut receivers = Vec::with_capacity(stream.members.len());
-        let mut longest = 1;
+        let (rendition, mut longest) = (stream.subscription.rendition(), 1);
         for &number in &stream.members {
-            let mut packets = 0;
+            let mut begun = None;
             let Some(resident) = self.residents.get(&number) else { continue };
             let Some(path) = resident.peer.path() else { continue };
             let room = room(&mut self.connections, path);
@@ -127,26 +208,33 @@ impl Worker {
                 if missed > 0 {
                     peer.counters().frames_dropped(missed);
                 }
-                packets = peer.begin(now, &frame, room);
+                begun = peer.begin(now, rendition, &frame, room);
             });
-            if packets > 0 {
-                receivers.push((number, packets));
-                longest = longest.max(packets);
+            if let Some(begun) = begun {
+                receivers.push((number, begun));
+                longest = longest.max(begun.packets);
             }
         }
         // Where the network does not carry everybody, it is somebody else's turn to be last next time.
         stream.members.rotate_left(1);
         let (patience, begun) = (Patience::new(PATIENCE), Instant::now());
-        Some(Round { receivers, patience, begun, next_part: 0, parts: longest.div_ceil(PART) })
+        let (next_part, next_receiver) = (0, 0);
+        Some(Round { receivers, patience, begun, next_part, parts: longest.div_ceil(PART), next_receiver })
     }
 
-    fn send_part(&mut self, number: u64, range: Range<usize>, patience: &mut Patience) {
+    pub(super) fn send_part(
+        &mut self,
+        number: u64,
+        begun: Begun,
+        range: Range<usize>,
+        patience: &mut Patience,
+    ) {
         let Some(path) = self.residents.get(&number).and_then(|resident| resident.peer.path()) else {
             return;
         };
         let mut burst = std::mem::take(&mut self.burst);
         burst.clear();
-        self.with_peer(number, |peer, now| peer.write(now, range, &mut burst));
+        self.with_peer(number, |peer, now| peer.write(now, begun, range, &mut burst));
         send_burst(&self.shared.sockets, &mut self.connections, path, &burst, patience);
         self.burst = burst;
     }

@@ -42,7 +42,7 @@ impl TileSource for Says {
             utc_offset_s: 0,
         };
         let picture = (said.generation > 0).then(|| self.picture.view(said.generation));
-        paint(Shown { picture, caption: Some(caption) });
+        paint(Shown { picture, caption: Some(caption), came: None });
     }
 }
 
@@ -283,7 +283,7 @@ impl TileSource for Mistaken {
             taken: None,
             utc_offset_s: 0,
         };
-        paint(Shown { picture: Some(broken), caption: Some(caption) });
+        paint(Shown { picture: Some(broken), caption: Some(caption), came: None });
     }
 }
 

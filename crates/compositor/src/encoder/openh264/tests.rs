@@ -18,8 +18,9 @@ fn encode(encoder: &mut OpenH264, tick: u64, force_idr: bool) -> Encoded {
 
 #[test]
 fn the_stream_is_constrained_baseline_of_an_honest_level_in_bt709() {
-    let check = |config: EncoderConfig, level_idc: u32| {
+    let check_with = |config: EncoderConfig, level_idc: u32, halves: bool| {
         let mut encoder = OpenH264::new(config).expect("opens");
+        encoder.set_halves(halves);
         let first = encode(&mut encoder, 0, false);
         let sps = Sps::first_of(&first.data);
         let expected = Sps {
@@ -35,6 +36,7 @@ fn the_stream_is_constrained_baseline_of_an_honest_level_in_bt709() {
         assert_eq!(sps, expected);
         assert_eq!(u32::from(encoder.level().idc()), level_idc);
     };
+    let check = |config, level_idc| [false, true].map(|halves| check_with(config, level_idc, halves));
     check(config(1920, 1080, 25, 4_000_000), 40);
     check(config(1080, 1920, 60, 4_000_000), 42);
     check(config(1280, 720, 25, 4_000_000), 31);
@@ -187,4 +189,62 @@ fn a_cut_out_of_a_standing_picture_does_not_take_seconds_to_send() {
     assert!(cut.key, "what is encoded again refers to nothing that viewers have not seen");
     assert_eq!(units.iter().filter(|unit| unit.key).count(), 2, "the first one and the cut");
     assert_eq!(testing::decode(&units).len(), units.len());
+}
+
+/// Whether no other picture refers to it: nal_ref_idc of its slices (ITU-T H.264, section 7.4.1).
+fn is_disposable(unit: &Encoded) -> bool {
+    annex_b::nal_units(&unit.data).all(|nal| unit.data[nal][0] & 0x60 == 0)
+}
+
+#[test]
+fn every_second_picture_can_be_left_out_from_the_idr_on_that_follows_the_wish() {
+    let mut encoder = OpenH264::with_threads(config(322, 178, 25, 300_000), 2).expect("opens");
+    let mut units = Vec::new();
+    for tick in 0..50 {
+        match tick {
+            5 => encoder.set_halves(true),
+            30 => encoder.set_halves(false),
+            _ => {}
+        }
+        let idr = [8, 21, 41].contains(&tick);
+        units.push(encode(&mut encoder, tick, idr));
+        assert_eq!(units.last().map(|unit| unit.key), Some(idr || tick == 0), "tick {tick}");
+    }
+    let found: Vec<usize> = (0..50).filter(|&tick| is_disposable(&units[tick])).collect();
+    let expected: Vec<usize> = (9..21).step_by(2).chain((22..41).step_by(2)).collect();
+    assert_eq!(found, expected);
+}
+
+/// The luma of each picture as OpenH264's decoder, which is that of Firefox, shows them.
+fn decode_by_openh264(units: &[&Encoded]) -> Vec<Vec<u8>> {
+    use openh264::formats::YUVSource;
+    let mut decoder = openh264::decoder::Decoder::new().expect("opens");
+    let mut picture = |unit: &&Encoded| {
+        let picture = decoder.decode(&unit.data).expect("decodes").expect("a picture for each unit");
+        let ((width, height), (stride, ..)) = (picture.dimensions(), picture.strides());
+        picture.y().chunks(stride).take(height).flat_map(|row| &row[..width]).copied().collect()
+    };
+    units.iter().map(&mut picture).collect()
+}
+
+#[test]
+fn half_of_the_pictures_decode_to_what_they_are_among_all() {
+    let mut encoder = OpenH264::new(config(320, 178, 25, 400_000)).expect("opens");
+    encoder.set_halves(true);
+    let units: Vec<Encoded> = (0..60).map(|tick| encode(&mut encoder, tick, tick == 31)).collect();
+    let (half, kept): (Vec<usize>, Vec<Encoded>) =
+        units.iter().cloned().enumerate().filter(|(_, unit)| !is_disposable(unit)).unzip();
+    assert_eq!(half.len(), 31);
+    let luma = |picture: &ffmpeg_next::frame::Video| -> Vec<u8> {
+        picture.data(0).chunks(picture.stride(0)).take(178).flat_map(|row| row[..320].to_vec()).collect()
+    };
+    let [all, some] =
+        [&units, &kept].map(|units| -> Vec<Vec<u8>> { testing::decode(units).iter().map(luma).collect() });
+    let [all_too, some_too] =
+        [&units, &kept].map(|units| decode_by_openh264(&units.iter().collect::<Vec<_>>()));
+    assert!(all == all_too && some == some_too, "two decoders see the same");
+    assert_eq!((all.len(), some.len()), (units.len(), kept.len()));
+    for (&tick, picture) in half.iter().zip(&some) {
+        assert!(*picture == all[tick], "the picture of tick {tick}");
+    }
 }

@@ -89,7 +89,7 @@ fn an_encoder_that_cannot_have_another_bitrate_is_replaced_without_counting_as_a
     let open = |config: EncoderConfig| -> Result<Box<dyn crate::encoder::Encode>, OpenError> {
         Ok(Box::new(Stubborn(config.bitrate)))
     };
-    let wall = Wall::start_with(config(60), changing(), vec![sink.clone()], Arc::new(open)).expect("starts");
+    let wall = start_with(config(60), changing(), vec![sink.clone()], open).expect("starts");
     wait_until("units come", || sink.count() >= 5);
     wall.view().set_bitrate(bitrate(100_000)).expect("within the level");
     wait_until("its units come", || {

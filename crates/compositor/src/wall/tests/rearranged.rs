@@ -54,7 +54,7 @@ fn watched(first: (Layout, Vec<Box<dyn TileSource>>), sink: &Arc<Keeps>) -> (Wal
     };
     let (layout, sources) = first;
     let config = WallConfig { layout, ..config(60) };
-    let wall = Wall::start_with(config, sources, vec![sink.clone()], Arc::new(open)).expect("starts");
+    let wall = start_with(config, sources, vec![sink.clone()], open).expect("starts");
     (wall, seen)
 }
 

@@ -7,14 +7,14 @@ use parking_lot::Condvar;
 
 /// A door that encoders stand before until it is opened.
 #[derive(Default)]
-struct Door {
+pub(super) struct Door {
     open: Mutex<bool>,
     opened: Condvar,
     waiting: AtomicUsize,
 }
 
 impl Door {
-    fn pass(&self) {
+    pub(super) fn pass(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock();
         while !*open {
@@ -22,14 +22,19 @@ impl Door {
         }
     }
 
-    fn open(&self) {
+    /// How many have come to it.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self) {
         *self.open.lock() = true;
         self.opened.notify_all();
     }
 }
 
 /// Opened in the end whatever happens: threads that wait for it would outlive the test.
-struct Opens(Arc<Door>);
+pub(super) struct Opens(pub(super) Arc<Door>);
 
 impl Drop for Opens {
     fn drop(&mut self) {
@@ -53,19 +58,15 @@ fn blocking(name: &str, blocking: usize, sink: &Arc<Keeps>) -> (Wall, Opens, Arc
         Ok(Box::new(Looks(look, false)))
     };
     let config = WallConfig { name: name.into(), ..config(60) };
-    let wall = Wall::start_with(config, changing(), vec![sink.clone()], Arc::new(open)).expect("starts");
+    let wall = start_with(config, changing(), vec![sink.clone()], open).expect("starts");
     (wall, Opens(door), opened)
-}
-
-fn count_of(door: &Door) -> usize {
-    door.waiting.load(Ordering::Relaxed)
 }
 
 #[test]
 fn p04_an_encoder_that_keeps_a_canvas_is_replaced_and_the_clock_goes_on() {
     let sink = Keeps::wanted();
     let (wall, door, opened) = blocking("p04a", 1, &sink);
-    wait_until("the encoder has stalled", || count_of(&door.0) == 1);
+    wait_until("the encoder has stalled", || door.0.waiting() == 1);
     let view = wall.view();
     let before = sink.count();
     // Nobody waits for it.
@@ -113,7 +114,7 @@ fn p04_a_second_stall_in_a_row_is_said_until_a_key_frame_comes() {
 fn p04_a_slow_encoder_is_waited_for() {
     let sink = Keeps::wanted();
     let (wall, door, opened) = blocking("p04c", 1, &sink);
-    wait_until("the encoder has stopped", || count_of(&door.0) == 1);
+    wait_until("the encoder has stopped", || door.0.waiting() == 1);
     std::thread::sleep(Duration::from_secs(1));
     door.0.open();
     let before = sink.count();
@@ -127,7 +128,7 @@ fn p04_a_slow_encoder_is_waited_for() {
 fn p04_a_wall_whose_encoder_never_returns_can_be_stopped() {
     let sink = Keeps::wanted();
     let (wall, door, _opened) = blocking("p04d", 1, &sink);
-    wait_until("the encoder has stalled", || count_of(&door.0) == 1);
+    wait_until("the encoder has stalled", || door.0.waiting() == 1);
     let asked = Instant::now();
     wall.stop();
     // Half a second is given to it.
@@ -171,8 +172,8 @@ fn p04_an_encoder_that_does_not_open_holds_up_nothing() {
         before.pass();
         panic!("it does not open in the end, either, as the test wants");
     };
-    let wall = Wall::start_with(config(60), changing(), vec![sink], Arc::new(open)).expect("starts");
-    wait_until("the second one is being opened", || count_of(&door.0) == 1);
+    let wall = start_with(config(60), changing(), vec![sink], open).expect("starts");
+    wait_until("the second one is being opened", || door.0.waiting() == 1);
     let before = stats(&wall);
     wait_until("it has stalled", || stats(&wall).encoder_stalls == 1);
     let after = stats(&wall);
@@ -201,6 +202,6 @@ fn few_encoders_that_do_not_return_are_borne() {
     assert!(!retired.reap(), "four are enough");
     door.0.open();
     wait_until("there is room again", || retired.reap());
-    retired.join(PATIENCE);
+    retired.join(Instant::now() + PATIENCE);
     assert_eq!(threads("encode-borne"), 0);
 }

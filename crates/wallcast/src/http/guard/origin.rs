@@ -42,6 +42,25 @@ impl Host {
         Some(Host { name: name.to_owned(), ip: ip.map(|ip| ip.to_canonical()), port })
     }
 
+    /// `origin` is that of a page which came from here.
+    pub(super) fn is_origin(&self, origin: &str) -> bool {
+        Host::of_origin(origin).is_some_and(|(from, default_port)| {
+            let same_port = from.port.unwrap_or(default_port) == self.port.unwrap_or(default_port);
+            from.is_same_place(self) && same_port
+        })
+    }
+
+    /// With the port that goes without saying. Neither `null` (a sandboxed frame, a file) nor `chrome-extension://…` has any.
+    fn of_origin(origin: &str) -> Option<(Host, u16)> {
+        let (scheme, authority) = origin.split_once("://")?;
+        let default_port = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        Host::parse(authority).map(|host| (host, default_port))
+    }
+
     fn is_same_place(&self, other: &Host) -> bool {
         match (self.ip, other.ip) {
             (Some(a), Some(b)) => a == b,
@@ -96,7 +115,8 @@ impl Hosts {
 
 /// Whether the page that sent a request to `host` is one of ours, as far as the browser says.
 pub(super) fn admit(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
-    const EXPECTED: &str = "a page of this server: Origin with the same host and port as Host";
+    const EXPECTED: &str = "a page of this server: Origin with the same host and port as Host \
+                            (`origins:` in the configuration lets others watch)";
     let refuse = |found: &str| Err(Problem::new(StatusCode::FORBIDDEN, found, EXPECTED));
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let origin = match (origins.next(), origins.next()) {
@@ -110,19 +130,9 @@ pub(super) fn admit(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
             Some(_) => refuse("a browser's request from another site"),
         };
     };
-    let parsed =
-        origin.to_str().ok().and_then(|origin| origin.split_once("://")).and_then(|(scheme, authority)| {
-            let default_port = match scheme {
-                "http" => 80,
-                "https" => 443,
-                _ => return None,
-            };
-            Host::parse(authority).map(|host| (host, default_port))
-        });
-    // Neither `null` (a sandboxed frame, a file) nor `chrome-extension://…` is a page of ours.
-    let Some((from, default_port)) = parsed else {
-        return refuse("an Origin that is not a page of this server");
-    };
-    let same_port = from.port.unwrap_or(default_port) == host.port.unwrap_or(default_port);
-    if from.is_same_place(host) && same_port { Ok(()) } else { refuse("the Origin of another site") }
+    match origin.to_str() {
+        Ok(origin) if host.is_origin(origin) => Ok(()),
+        Ok(origin) if Host::of_origin(origin).is_some() => refuse("the Origin of another site"),
+        _ => refuse("an Origin that is not a page of this server"),
+    }
 }

@@ -12,7 +12,8 @@ const LAN: &str = "192.168.8.2:8081";
 
 fn server(bound: &str, auth: Auth) -> Router {
     let names = ["wall.example.org".to_owned(), "10.9.9.9".to_owned()];
-    let guard = Guard::new(bound.parse().unwrap(), &names, Arc::new(Authenticator::new(auth)));
+    let origins = ["https://intranet.example.org".to_owned()];
+    let guard = Guard::new(bound.parse().unwrap(), &names, &origins, Arc::new(Authenticator::new(auth)));
     let whoami = |identity: Option<axum::Extension<Identity>>, uri: Uri| async move {
         let name = identity.and_then(|identity| identity.0.name.clone());
         format!("{uri} by {}", name.as_deref().unwrap_or("anybody"))
@@ -176,6 +177,77 @@ fn what_changes_something_must_come_from_a_page_of_ours() {
     from("POST", "wall.example.org:443", "https://wall.example.org", 200);
     from("POST", "wall.example.org", "http://wall.example.org:80", 200);
     from("POST", "wall.example.org", "https://wall.example.org:8443", 403);
+}
+
+/// What CORS says in the answer to `request` from `origin`: which page may read it.
+#[track_caller]
+fn check_cors(auth: Auth, request: &str, origin: &str, status: u16, readable: bool) -> HeaderMap {
+    let (headers, _) = check(LAN, auth, &format!("{request}\nhost: localhost\norigin: {origin}"), status);
+    let allowed = headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+    assert_eq!(allowed, readable.then_some(origin), "{request} from {origin}");
+    assert_eq!(headers.contains_key("access-control-expose-headers"), readable);
+    headers
+}
+
+const ELSEWHERE: &str = "https://elsewhere.example";
+const LISTED: &str = "https://intranet.example.org";
+const PREFLIGHT: &str = "OPTIONS /whep/wall\naccess-control-request-method: POST\naccess-control-request-headers: authorization,content-type";
+
+#[test]
+fn with_tokens_a_page_elsewhere_that_has_one_watches() {
+    for origin in [ELSEWHERE, LISTED, "null"] {
+        let headers = check_cors(tokens(), PREFLIGHT, origin, 204, true);
+        assert!(headers["access-control-allow-headers"].to_str().unwrap().contains("Authorization"));
+        assert!(headers["access-control-allow-methods"].to_str().unwrap().contains("PATCH"));
+        let with_token = "POST /whep/wall\nauthorization: Bearer kiosk-secret";
+        let headers = check_cors(tokens(), with_token, origin, 200, true);
+        assert_eq!(headers["access-control-expose-headers"], "Location, Link, ETag, Retry-After");
+        assert_eq!(headers["vary"], "origin");
+        assert!(!headers.contains_key("access-control-allow-credentials"));
+        check_cors(tokens(), "DELETE /whep/wall?token=kiosk-secret", origin, 200, true);
+        // It may read that it was refused, too.
+        check_cors(tokens(), "POST /whep/wall", origin, 401, true);
+        check_cors(tokens(), "POST /whep/wall\nauthorization: Bearer camera-secret", origin, 403, true);
+    }
+}
+
+#[test]
+fn without_tokens_only_pages_that_are_listed_watch() {
+    check_cors(Auth::Open, PREFLIGHT, LISTED, 204, true);
+    check_cors(Auth::Open, "POST /whep/wall", LISTED, 200, true);
+    check_cors(Auth::Open, PREFLIGHT, ELSEWHERE, 200, false);
+    for origin in
+        [ELSEWHERE, "null", "https://intranet.example.org.evil.example", "http://intranet.example.org"]
+    {
+        check_cors(Auth::Open, "POST /whep/wall", origin, 403, false);
+    }
+}
+
+#[test]
+fn pages_elsewhere_get_nothing_but_whep() {
+    for auth in [Auth::Open, tokens()] {
+        let token = "authorization: Bearer boss-secret";
+        check_cors(auth.clone(), &format!("GET /stats\n{token}"), LISTED, 200, false);
+        check_cors(auth.clone(), &format!("PUT /api/v1/walls/wall/layout\n{token}"), LISTED, 403, false);
+        check_cors(auth.clone(), &format!("POST /src\n{token}"), LISTED, 403, false);
+        // Nor does CORS open the door to a stranger's name for us.
+        let (headers, _) =
+            check(LAN, auth, &format!("{PREFLIGHT}\nhost: evil.example\norigin: {LISTED}"), 403);
+        assert!(!headers.contains_key("access-control-allow-origin"));
+    }
+}
+
+#[test]
+fn our_own_pages_need_no_cors() {
+    check_cors(
+        tokens(),
+        "POST /whep/wall\nauthorization: Bearer kiosk-secret",
+        "http://localhost",
+        200,
+        false,
+    );
+    let twice = format!("POST /whep/wall\nhost: localhost\norigin: {LISTED}\norigin: {LISTED}");
+    check(LAN, Auth::Open, &twice, 403);
 }
 
 #[test]

@@ -56,7 +56,11 @@ impl TileSource for (Captioned, Option<Picture>) {
             taken: said.age.map(|_| taken),
             utc_offset_s: 3_600,
         };
-        paint(Shown { picture: picture.as_ref().map(|picture| picture.view(1)), caption: Some(caption) });
+        paint(Shown {
+            picture: picture.as_ref().map(|picture| picture.view(1)),
+            caption: Some(caption),
+            came: None,
+        });
     }
 }
 

@@ -1,0 +1,285 @@
+//! Viewers who mean harm: strangers who know part of a session, and one with a session of its own, whose keys it uses.
+//! Nobody is answered who has no right to it, and nobody else's picture suffers.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::atomic::AtomicBool;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::*;
+use crate::dtls::{Dtls, Step};
+use crate::ice::message::{is_stun, viewer};
+use crate::profile::ProfileLevelId;
+use crate::source::{Rendition, SourceFrame};
+use crate::srtp::Srtp;
+
+const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium-156.sdp");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A source that is fed 50 times a second.
+struct Wall {
+    source: Arc<Source>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Wall {
+    fn start() -> Self {
+        let (stop, wanted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+        let asked = Arc::clone(&wanted);
+        let rendition = Rendition {
+            name: "1080p".to_owned(),
+            profile: ProfileLevelId::constrained_baseline(40),
+            bitrate_bps: 4_000_000,
+            on_key_frame_needed: Box::new(move || asked.store(true, Ordering::Relaxed)),
+        };
+        let source = Source::new("wall", vec![rendition]);
+        let (fed, stopping) = (Arc::clone(&source), Arc::clone(&stop));
+        let feed = move || {
+            for number in 0.. {
+                if stopping.load(Ordering::Relaxed) {
+                    return;
+                }
+                let key = wanted.swap(false, Ordering::Relaxed);
+                let unit = [&[0, 0, 0, 1, if key { 0x65 } else { 0x41 }][..], &[0x80; 3000]].concat();
+                let (rtp_time, captured) = (number * 1800, Instant::now());
+                fed.push(0, &SourceFrame { data: unit.into(), key, rtp_time, captured });
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        Self { source, stop, thread: Some(std::thread::spawn(feed)) }
+    }
+}
+
+impl Drop for Wall {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// A viewer of our own making, which does what a browser would and can do more.
+struct Viewer {
+    socket: UdpSocket,
+    server: SocketAddr,
+    id: SessionId,
+    ours: Credentials,
+    theirs: Credentials,
+    crypto: Arc<dyn rtc::crypto::RTCCryptoProvider>,
+    dtls: Dtls,
+    srtp: Option<Box<Srtp>>,
+    media: usize,
+}
+
+impl Viewer {
+    async fn watch(peers: &Peers, wall: &Wall) -> Self {
+        let identity = Arc::new(Identity::generate().unwrap());
+        let fingerprint = |line: &str| line.starts_with("a=fingerprint:");
+        let lines = CHROMIUM.lines().map(|line| match fingerprint(line) {
+            true => format!("a=fingerprint:{}\r\n", identity.fingerprint()),
+            false => format!("{line}\r\n"),
+        });
+        let offer: String = lines.collect();
+        let ours = Offer::parse(&offer, wall.source.profile()).unwrap().credentials();
+        let answer = peers.answer(&wall.source, &offer, Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        let value = |key: &str| {
+            answer.sdp.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned()
+        };
+        let theirs = Credentials { ufrag: value("a=ice-ufrag:"), password: value("a=ice-pwd:") };
+        let expected = value("a=fingerprint:sha-256 ");
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        Self {
+            socket,
+            server: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), peers.port()),
+            id: answer.id,
+            ours,
+            theirs,
+            crypto: Arc::clone(&identity.crypto),
+            dtls: Dtls::new(identity, expected, Role::Client),
+            srtp: None,
+            media: 0,
+        }
+    }
+
+    /// A check as the session's own viewer signs it.
+    fn check(&self) -> Vec<u8> {
+        let username = format!("{}:{}", self.theirs.ufrag, self.ours.ufrag);
+        viewer::check(&username, &self.theirs.password, true, self.crypto.crypto())
+    }
+
+    fn send(&self, datagram: &[u8]) {
+        self.socket.send_to(datagram, self.server).unwrap();
+    }
+
+    /// Takes everything that has come, as a browser would.
+    fn receive(&mut self) {
+        let mut buffer = [0; 2048];
+        while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
+            let datagram = &buffer[..len];
+            match datagram[0] {
+                _ if is_stun(datagram) => {
+                    let answer = viewer::answer(datagram, from, &self.ours.password, self.crypto.crypto());
+                    answer.iter().for_each(|answer| self.send(answer));
+                    if viewer::is_success(datagram) {
+                        self.dtls.start(Instant::now()).unwrap();
+                    }
+                }
+                20..=63 => {
+                    for step in self.dtls.handle_datagram(Instant::now(), datagram).unwrap_or_default() {
+                        if let Step::Keys(srtp) = step {
+                            self.srtp = Some(srtp);
+                        }
+                    }
+                }
+                _ => self.media += 1,
+            }
+        }
+        if self.dtls.poll_timeout().is_some_and(|due| due <= Instant::now()) {
+            let _ = self.dtls.handle_timeout(Instant::now());
+        }
+        while let Some(datagram) = self.dtls.poll_transmit() {
+            self.send(&datagram);
+        }
+    }
+
+    /// Connects, and goes on until `media` more packets have come.
+    fn receive_media(&mut self, media: usize) {
+        let (begun, wanted) = (Instant::now(), self.media + media);
+        let mut next_check = Instant::now();
+        while self.media < wanted {
+            if next_check <= Instant::now() {
+                self.send(&self.check());
+                next_check = Instant::now() + Duration::from_millis(200);
+            }
+            self.receive();
+            assert!(begun.elapsed() < PATIENCE, "{} of {wanted} packets", self.media);
+        }
+    }
+}
+
+fn peers() -> Peers {
+    let bind = vec![Ipv4Addr::LOCALHOST.into()];
+    // On one thread, where they could get into each other's way most.
+    Peers::new(PeersConfig { bind, threads: 1, ..PeersConfig::default() }).unwrap()
+}
+
+/// RTCP that only somebody with the keys can send: plausible packets with something wrong, and rubbish.
+fn rtcp(random: &mut StdRng) -> Vec<u8> {
+    let mut packet: Vec<u8> = Vec::new();
+    for _ in 0..random.random_range(1..4) {
+        let body: Vec<u8> = (0..random.random_range(0..300)).map(|_| random.random()).collect();
+        let words = match random.random_range(0..3) {
+            0 => body.len() / 4,
+            1 => random.random_range(0..80),
+            _ => 0xffff,
+        };
+        let kind = random.random_range(192..=210);
+        packet.extend([0x80 | random.random_range(0..64), kind]);
+        packet.extend((words as u16).to_be_bytes());
+        packet.extend(body);
+    }
+    packet.truncate(1200);
+    packet
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_a_session_but_not_its_password_is_not_answered() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut good = Viewer::watch(&peers, &wall).await;
+    good.receive_media(10);
+    let waiting = Viewer::watch(&peers, &wall).await;
+    let crypto = Arc::clone(&waiting.crypto);
+    let check = |username: String, password: &str| viewer::check(&username, password, true, crypto.crypto());
+    let (theirs, ours) = (&waiting.theirs, &waiting.ours);
+    let right = format!("{}:{}", theirs.ufrag, ours.ufrag);
+    let mut unsigned = waiting.check();
+    // What comes last is the fingerprint, then the signature: 8 and 24 bytes.
+    unsigned.truncate(unsigned.len() - 32);
+    let len = (unsigned.len() - 20) as u16;
+    unsigned[2..4].copy_from_slice(&len.to_be_bytes());
+    let mut changed = waiting.check();
+    changed[30] ^= 1;
+    let attempts = [
+        check(right.clone(), "a password that is not it"),
+        check(right.clone(), &ours.password),
+        check(right, ""),
+        check(format!("{}:another", theirs.ufrag), &theirs.password),
+        check(format!("{}:{}", good.theirs.ufrag, ours.ufrag), &theirs.password),
+        check(format!("nobody:{}", ours.ufrag), &theirs.password),
+        unsigned,
+        changed,
+        b"\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".to_vec(),
+        vec![0x80, 201, 0, 1, 0, 0, 0, 1],
+    ];
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    for attempt in &attempts {
+        stranger.send_to(attempt, waiting.server).unwrap();
+    }
+    let heard = stranger.recv_from(&mut [0; 2048]);
+    assert!(heard.is_err(), "over UDP: {heard:?}");
+    for attempt in &attempts {
+        let mut stranger = TcpStream::connect(waiting.server).unwrap();
+        stranger.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let frame = [&(attempt.len() as u16).to_be_bytes()[..], attempt].concat();
+        stranger.write_all(&frame).unwrap();
+        let read = stranger.read(&mut [0; 2048]);
+        // Closed, or nothing said.
+        assert!(matches!(read, Ok(0) | Err(_)), "over TCP: {read:?}");
+    }
+    good.receive_media(10);
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_viewer_sends_with_its_keys_harms_nobody_else() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut good = Viewer::watch(&peers, &wall).await;
+    let mut hostile = Viewer::watch(&peers, &wall).await;
+    good.receive_media(10);
+    hostile.receive_media(10);
+    let mut random = StdRng::seed_from_u64(0x00ba_dbad);
+    for round in 0..20_000 {
+        let datagram = match round % 4 {
+            0 | 1 => {
+                let packet = rtcp(&mut random);
+                match hostile.srtp.as_mut().map(|srtp| srtp.seal_rtcp(&packet)) {
+                    Some(Ok(sealed)) => sealed,
+                    _ => packet,
+                }
+            }
+            2 => {
+                // DTLS from its own address: records of the right form around anything.
+                let mut record = vec![random.random_range(20..=26), 0xfe, 0xfd, 0, random.random_range(0..3)];
+                record.extend((0..random.random_range(0..200)).map(|_| random.random::<u8>()));
+                record
+            }
+            _ => {
+                let mut check = hostile.check();
+                let at = random.random_range(0..check.len());
+                check[at] = random.random();
+                check.truncate(random.random_range(20..=check.len()));
+                check
+            }
+        };
+        hostile.send(&datagram);
+        if round % 100 == 0 {
+            good.receive();
+            good.send(&good.check());
+            hostile.receive();
+        }
+    }
+    good.receive_media(50);
+    let stats = peers.stats();
+    let good_one = stats.iter().find(|peer| peer.id == good.id.label()).unwrap();
+    assert_eq!((good_one.state, good_one.frames_dropped), (crate::PeerState::Connected, 0), "{stats:?}");
+    // It may still be there; whether or not, the thread that it was on takes others.
+    let mut next = Viewer::watch(&peers, &wall).await;
+    next.receive_media(10);
+    let _gone_already = peers.close(&hostile.id).await;
+    assert_eq!(peers.stats().len(), 2);
+    peers.stop().await;
+}

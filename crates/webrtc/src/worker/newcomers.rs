@@ -1,0 +1,132 @@
+//! A viewer's first picture does not wait for the next key frame: if the last one is recent, it is sent with the frames
+//! after it, at the pace of a key frame, until the viewer has caught up with the others.
+//!
+//! So hundreds who join within half a second share one key frame, and nobody waits for the half second within which there
+//! is no other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::round::{PART, Stream};
+use super::{Worker, room};
+use crate::packetise::PacketisedFrame;
+use crate::sockets::Patience;
+use crate::track::Begun;
+
+/// A group that began longer ago is not worth sending: from then on there may be a key frame again.
+const RECENT: Duration = Duration::from_millis(500);
+/// Frames of it that are kept, should they come thick and fast.
+const MAX_FRAMES: usize = 64;
+/// Between two parts for one viewer: 75 Mb/s.
+const PACE: Duration = Duration::from_millis(4);
+/// Of a turn: whoever watches already goes first.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// A key frame and what came after it.
+#[derive(Default)]
+pub(super) struct Group {
+    frames: Vec<Arc<PacketisedFrame>>,
+    begun: Option<Instant>,
+    /// Counts groups.
+    number: u64,
+}
+
+/// A viewer that has yet to catch up.
+pub(super) struct Newcomer {
+    pub(super) peer: u64,
+    due: Instant,
+    group: u64,
+    /// Of the group: the frame to begin next.
+    next_frame: usize,
+    /// The frame begun last, until all of it has been sent.
+    begun: Option<Begun>,
+    /// Packets of it that have been sent.
+    sent: usize,
+}
+
+impl Group {
+    /// `is_needed`: somebody is still catching up by it.
+    pub(super) fn push(&mut self, now: Instant, frame: &Arc<PacketisedFrame>, is_needed: bool) {
+        if frame.key {
+            (self.begun, self.number) = (Some(now), self.number + 1);
+            self.frames.clear();
+        } else if !self.is_recent(now) && !is_needed {
+            self.begun = None;
+            self.frames.clear();
+        }
+        // One that is too long ends: nobody begins with it, and whoever has not caught up by then finds a gap.
+        if self.frames.len() == MAX_FRAMES {
+            self.begun = None;
+        }
+        if self.begun.is_some() {
+            self.frames.push(Arc::clone(frame));
+        }
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        self.begun.is_some_and(|begun| now < begun + RECENT)
+    }
+}
+
+impl Newcomer {
+    /// `None`: there is no picture to begin with.
+    pub(super) fn new(now: Instant, peer: u64, group: &Group) -> Option<Self> {
+        let (next_frame, begun, sent) = Default::default();
+        group.is_recent(now).then_some(Self { peer, due: now, group: group.number, next_frame, begun, sent })
+    }
+
+    /// The next frame of the group, or of a newer one, which makes the rest of this one needless.
+    fn next(&mut self, group: &Group) -> Option<Arc<PacketisedFrame>> {
+        if self.group != group.number {
+            (self.group, self.next_frame) = (group.number, 0);
+        }
+        let frame = group.frames.get(self.next_frame).map(Arc::clone);
+        self.next_frame += 1;
+        frame
+    }
+}
+
+/// When the first of them is to get something; the queue is in that order.
+pub(super) fn due(newcomers: &VecDeque<Newcomer>) -> Option<Instant> {
+    newcomers.front().map(|newcomer| newcomer.due)
+}
+
+impl Worker {
+    /// Sends newcomers what is due.
+    pub(super) fn catch_up(&mut self, stream: &mut Stream) {
+        let begun = Instant::now();
+        while stream.newcomers.front().is_some_and(|newcomer| newcomer.due <= begun) {
+            let Some(mut newcomer) = stream.newcomers.pop_front() else { return };
+            if self.send_next(stream, &mut newcomer) {
+                newcomer.due = Instant::now() + PACE;
+                stream.newcomers.push_back(newcomer);
+            } else {
+                stream.members.push(newcomer.peer);
+            }
+            if begun.elapsed() >= SLICE {
+                return;
+            }
+        }
+    }
+
+    /// `false`: there is nothing more for it; it goes on with the others.
+    fn send_next(&mut self, stream: &Stream, newcomer: &mut Newcomer) -> bool {
+        if newcomer.begun.is_none() {
+            let Some(frame) = newcomer.next(&stream.group) else { return false };
+            let path = self.residents.get(&newcomer.peer).and_then(|resident| resident.peer.path());
+            let Some(path) = path else { return false };
+            let (room, rendition) = (room(&mut self.connections, path), stream.rendition());
+            self.with_peer(newcomer.peer, |peer, now| {
+                newcomer.begun = peer.begin(now, rendition, &frame, room);
+            });
+            newcomer.sent = 0;
+        }
+        let Some(begun) = newcomer.begun else { return false };
+        let end = begun.packets.min(newcomer.sent + PART);
+        self.send_part(newcomer.peer, begun, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
+        newcomer.sent = end;
+        newcomer.begun = Some(begun).filter(|_| end < begun.packets);
+        true
+    }
+}
