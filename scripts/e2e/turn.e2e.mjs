@@ -8,23 +8,12 @@ import { createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { launchBrowser, openPage } from './browser.mjs';
 import { received, rememberPeers } from './playback.mjs';
-import { artifacts, startWallcast } from './wallcast.mjs';
+import { artifacts, startWallcast, until } from './wallcast.mjs';
 
 const SECRET = 'a secret that coturn and wallcast share';
 const TURNSERVER = ['/usr/bin/turnserver', '/usr/local/bin/turnserver'].find((path) => existsSync(path));
-
-async function until(what, ms, check) {
-  const end = Date.now() + ms;
-  for (;;) {
-    const found = await check();
-    if (found) return found;
-    assert.ok(Date.now() < end, `waited ${ms} ms for ${what}`);
-    await sleep(100);
-  }
-}
 
 /** A port that was free a moment ago. */
 async function freePort() {
