@@ -115,11 +115,10 @@ impl Worker {
 
     /// Not more than a slice of time allows: whatever a frame costs, the thread hears its viewers meanwhile.
     fn send_stream(&mut self, stream: &mut Stream) {
-        let begun = Instant::now();
         if stream.round.is_none() {
             stream.round = self.begin(stream);
         }
-        let Some(round) = &mut stream.round else { return };
+        let (begun, Some(round)) = (Instant::now(), &mut stream.round) else { return };
         if round.due() > begun {
             return;
         }
