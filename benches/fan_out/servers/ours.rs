@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::runtime::Runtime;
-use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source, SourceFrame};
+use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, Source, SourceFrame};
 
 use super::whep::{self, Answering};
 use crate::fan_out::film::Film;
@@ -29,12 +29,18 @@ pub(super) fn serve(film: Film, hold: Duration) -> anyhow::Result<()> {
     let wanted = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&wanted);
     let on_key_frame_needed = Box::new(move || asked.store(true, Ordering::Relaxed));
-    let source = Source::new("film", ProfileLevelId::constrained_baseline(40), on_key_frame_needed);
+    let rendition = Rendition {
+        name: "1080p".to_owned(),
+        profile: ProfileLevelId::constrained_baseline(40),
+        bitrate_bps: 4_000_000,
+        on_key_frame_needed,
+    };
+    let source = Source::new("film", vec![rendition]);
     let fed = Arc::clone(&source);
     std::thread::Builder::new().name("film".to_owned()).spawn(move || {
         film.play(hold, &wanted, |frame| {
             let (data, captured) = (frame.annex_b, Instant::now());
-            fed.push(&SourceFrame { data, key: frame.key, rtp_time: frame.rtp_time, captured });
+            fed.push(0, &SourceFrame { data, key: frame.key, rtp_time: frame.rtp_time, captured });
         });
     })?;
     runtime.block_on(async {

@@ -140,21 +140,27 @@ impl Watched {
     }
 }
 
-/// Hands a wall's access units to its WebRTC peers.
-pub struct WebRtcSink(pub Arc<Source>);
+/// Hands the access units of one of a wall's renditions to its WebRTC peers.
+pub struct WebRtcSink {
+    /// What the peers watch.
+    pub source: Arc<Source>,
+    /// Which of its renditions this is.
+    pub rendition: usize,
+}
 
 impl Sink for WebRtcSink {
     fn is_wanted(&self) -> bool {
-        self.0.is_wanted()
+        self.source.is_wanted(self.rendition)
     }
 
     fn deliver(&self, unit: &AccessUnit) {
-        self.0.push(&SourceFrame {
+        let frame = SourceFrame {
             data: unit.data.clone(),
             key: unit.key,
             rtp_time: unit.canvas_time.as_rtp_90khz(),
             captured: unit.composed_at,
-        });
+        };
+        self.source.push(self.rendition, &frame);
     }
 }
 

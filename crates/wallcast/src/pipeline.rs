@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use wallcast_compositor::encoder::Level;
 use wallcast_compositor::{Sink, Wall, WallConfig, WallView};
 use wallcast_ingest::{Alignment, Camera, CameraConfig, CameraView};
-use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Source};
+use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, Source};
 
 use crate::arrangement::Arrangement;
 use crate::config::{CameraEntry, Config, LayoutRules, StateSetting, WallEntry};
@@ -233,7 +233,13 @@ fn start_wall(
     let key_frames = KeyFrameRequester::waking(watched.clone());
     let level = Level::of(entry.size, entry.fps, entry.bitrate);
     let profile = ProfileLevelId::constrained_baseline(level.idc());
-    let source = Source::new(&entry.name, profile, key_frames.callback());
+    let rendition = Rendition {
+        name: format!("{}p", entry.size.height()),
+        profile,
+        bitrate_bps: u64::from(entry.bitrate.bps()),
+        on_key_frame_needed: key_frames.callback(),
+    };
+    let source = Source::new(&entry.name, vec![rendition]);
     let mount = Mount::with_frame_rate(&entry.name, f64::from(entry.fps.get()), key_frames.callback());
     mounts.add(Arc::clone(&mount))?;
 
@@ -246,8 +252,10 @@ fn start_wall(
     };
     let mut opening = Opening::new(cast, begins)
         .map_err(|source| BuildError::Stage { wall: entry.name.clone(), source })?;
-    let sinks: Vec<Arc<dyn Sink>> =
-        vec![Arc::new(WebRtcSink(Arc::clone(&source))), Arc::new(RtspSink(Arc::clone(&mount)))];
+    let sinks: Vec<Arc<dyn Sink>> = vec![
+        Arc::new(WebRtcSink { source: Arc::clone(&source), rendition: 0 }),
+        Arc::new(RtspSink(Arc::clone(&mount))),
+    ];
     let wall = WallConfig {
         name: entry.name.clone(),
         size: entry.size,
@@ -262,7 +270,7 @@ fn start_wall(
     key_frames.connect(wall.view());
     let is_watched = {
         let (source, mount) = (Arc::clone(&source), Arc::clone(&mount));
-        move || source.is_wanted() || mount.is_wanted()
+        move || source.is_watched() || mount.is_wanted()
     };
     let (stage, task) = opening.go_on(wall.view(), is_watched, runtime);
     let output = WallOutput {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
 use wallcast_benches::fan_out::viewers::{Admission, Door, Fleet, Introduction, Terms};
-use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, SessionId, Source, SourceFrame};
+use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, SessionId, Source, SourceFrame};
 
 /// The binary's allocator, and how much of it is in use.
 #[allow(unsafe_code, reason = "an allocator")]
@@ -113,7 +113,7 @@ fn feed(source: &Source, stop: &AtomicBool) {
         data.extend([0, 0, 0, 1, if key { 0x65 } else { 0x41 }]);
         data.extend((0..20_000).map(|i| (i % 251) as u8 | 1));
         let (data, captured) = (Bytes::from(data), Instant::now());
-        source.push(&SourceFrame { data, key, rtp_time: number.wrapping_mul(3600), captured });
+        source.push(0, &SourceFrame { data, key, rtp_time: number.wrapping_mul(3600), captured });
         std::thread::sleep(Duration::from_millis(40));
     }
 }
@@ -149,7 +149,13 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 #[test]
 fn a_thousand_joins_and_leaves_a_tenth_of_them_rude_leave_nothing_behind() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let source = Source::new("wall", ProfileLevelId::constrained_baseline(40), Box::new(|| ()));
+    let rendition = Rendition {
+        name: "1080p".to_owned(),
+        profile: ProfileLevelId::constrained_baseline(40),
+        bitrate_bps: 4_000_000,
+        on_key_frame_needed: Box::new(|| ()),
+    };
+    let source = Source::new("wall", vec![rendition]);
     let config = PeersConfig { bind: vec![Ipv4Addr::LOCALHOST.into()], threads: 2, ..PeersConfig::default() };
     let peers = Peers::new(config).unwrap();
     let stop = AtomicBool::new(false);
@@ -196,7 +202,7 @@ fn a_thousand_joins_and_leaves_a_tenth_of_them_rude_leave_nothing_behind() {
         assert!(rude >= JOINS / 20, "the rude were noticed before they could be: {rude}");
         assert!(slope.abs() <= SLOPE, "{slope} bytes a join: {points:?}");
         assert!(end.resident <= start.resident + RESIDENT_MORE, "{start:?} {end:?}");
-        assert!(!source.is_wanted());
+        assert!(!source.is_watched());
         drop(fleet);
     });
     let weak = Arc::downgrade(&source);

@@ -16,7 +16,9 @@ use rtc::rtcp::source_description::{
 };
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 
+use crate::control::Report;
 use crate::track::Sent;
+use crate::transport_cc;
 
 /// The stream's CNAME: the same word for every viewer tells nobody anything.
 pub(crate) const CNAME: &str = "wallcast";
@@ -31,8 +33,9 @@ pub(crate) enum Said {
     KeyFrameNeeded,
     /// Packets wanted again, by sequence number.
     Nack(Vec<u16>),
-    /// Packets lost since the beginning, before retransmission; and the round trip, where it can be told.
-    Lost(u64, Option<Duration>),
+    Reported(Report),
+    /// A report on packets by their transport-wide numbers, as it came.
+    Arrivals(Bytes),
 }
 
 pub(crate) struct Feedback {
@@ -48,8 +51,18 @@ impl Feedback {
 
     /// Reads a compound packet. What is about other streams, or of no use to us, is passed over.
     pub(crate) fn read(&self, now: Instant, mut compound: Bytes) -> Vec<Said> {
-        let packets = rtc::rtcp::packet::unmarshal(&mut compound).unwrap_or_default();
-        packets.iter().filter_map(|packet| self.understand(now, packet.as_ref())).collect()
+        let mut said = Vec::new();
+        while let Some(len) = packet_len(&compound) {
+            let mut packet = compound.split_to(len);
+            // Ten a second from every viewer, and the library makes a list of each.
+            if packet[1] == transport_cc::PACKET_TYPE && packet[0] & 0x1f == transport_cc::FORMAT {
+                said.push(Said::Arrivals(packet));
+                continue;
+            }
+            let packets = rtc::rtcp::packet::unmarshal(&mut packet).unwrap_or_default();
+            said.extend(packets.iter().filter_map(|packet| self.understand(now, packet.as_ref())));
+        }
+        said
     }
 
     /// A sender report with the source description it must come with (RFC 3550 section 6.1).
@@ -100,8 +113,15 @@ impl Feedback {
         let sent = self.reports_sent.iter().find(|(ntp, _)| *ntp == report.last_sender_report);
         let held = Duration::from_secs_f64(f64::from(report.delay) / 65536.0);
         let rtt = sent.map(|(_, sent)| now.saturating_duration_since(*sent).saturating_sub(held));
-        Said::Lost(u64::try_from(lost).unwrap_or(0), rtt)
+        Said::Reported(Report { lost: i64::from(lost), highest: report.last_sequence_number, rtt })
     }
+}
+
+/// The length of the first packet of a compound, when all of it is there.
+fn packet_len(compound: &[u8]) -> Option<usize> {
+    let words = u16::from_be_bytes([*compound.get(2)?, *compound.get(3)?]);
+    let len = (usize::from(words) + 1) * 4;
+    (len <= compound.len()).then_some(len)
 }
 
 #[cfg(test)]
@@ -155,13 +175,15 @@ mod tests {
         let about_us = ReceptionReport {
             ssrc: OURS,
             total_lost: 12,
+            last_sequence_number: 0x1_0007,
             last_sender_report: 0x2222_3333,
             delay: 65536 / 2,
             ..ReceptionReport::default()
         };
         let report = ReceiverReport { reports: vec![about_us], ..ReceiverReport::default() };
         let later = start + Duration::from_millis(540);
-        assert_eq!(said(&feedback, later, report), [Said::Lost(12, Some(Duration::from_millis(40)))]);
+        let expected = Report { lost: 12, highest: 0x1_0007, rtt: Some(Duration::from_millis(40)) };
+        assert_eq!(said(&feedback, later, report), [Said::Reported(expected)]);
     }
 
     #[test]
@@ -169,7 +191,20 @@ mod tests {
         let feedback = Feedback::new(OURS);
         let about_us = ReceptionReport { ssrc: OURS, total_lost: 0x00ff_fffe, ..ReceptionReport::default() };
         let report = ReceiverReport { reports: vec![about_us], ..ReceiverReport::default() };
-        assert_eq!(said(&feedback, Instant::now(), report), [Said::Lost(0, None)]);
+        let expected = Report { lost: -2, highest: 0, rtt: None };
+        assert_eq!(said(&feedback, Instant::now(), report), [Said::Reported(expected)]);
+    }
+
+    #[test]
+    fn a_report_by_transport_wide_numbers_is_passed_on_as_it_is_whatever_it_stands_beside() {
+        let feedback = Feedback::new(OURS);
+        let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: OURS };
+        let pli = rtc::rtcp::packet::marshal(&[Box::new(pli)]).unwrap();
+        let report = [0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 7, 0, 1, 0, 1, 0, 0, 1, 0, 0x20, 1, 4, 0];
+        let compound = [&pli[..], &report, &pli].concat();
+        let expected =
+            [Said::KeyFrameNeeded, Said::Arrivals(Bytes::copy_from_slice(&report)), Said::KeyFrameNeeded];
+        assert_eq!(feedback.read(Instant::now(), compound.into()), expected);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) enum Verdict {
     Dropped,
     /// Dropped, and the time to ask for a key frame has come.
     DroppedAsk,
+    /// Dropped, and what comes after does not need it.
+    LeftOut,
 }
 
 impl Gate {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// Largest RTP payload in bytes. With the RTP header, our extensions, SRTP's tag, UDP and IPv6 it stays below the
 /// 1280 bytes every IPv6 path carries.
 pub(crate) const MAX_PAYLOAD: usize = 1180;
-/// What the capture time adds to the header of a frame's first packet; see [`Shape::Stamped`].
+/// What the capture time adds to a header without extensions; see [`Shape::Stamped`].
 pub(crate) const STAMP: usize = 16;
 
 /// Seconds between the epochs of NTP (1900) and Unix (1970).
@@ -24,15 +24,33 @@ const FU_A: u8 = 28;
 #[derive(Debug)]
 pub(crate) struct PacketisedFrame {
     nals: Vec<Bytes>,
-    shapes: [OnceLock<Vec<Payload>>; 2],
+    shapes: [OnceLock<Vec<Payload>>; Shape::COUNT],
     /// Decodable without any earlier frame: SPS, PPS and an IDR.
     pub(crate) key: bool,
+    /// No other frame needs it: `nal_ref_idc` of every slice is 0 (H.264 section 7.4.1).
+    pub(crate) disposable: bool,
+    /// What the stream takes now.
+    pub(crate) rates: Rates,
     /// 90 kHz, before the peer's own offset.
     pub(crate) rtp_time: u32,
     /// When the picture was taken.
     pub(crate) captured: Instant,
     /// The same in NTP's 32.32 fixed point, for abs-capture-time and sender reports.
     pub(crate) captured_ntp: u64,
+}
+
+/// What a stream takes, in bits of video a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rates {
+    pub(crate) all_bps: u64,
+    /// Without the disposable frames.
+    pub(crate) kept_bps: u64,
+}
+
+impl Rates {
+    pub(crate) fn kept_percent(self) -> u64 {
+        (self.kept_bps * 100).checked_div(self.all_bps).unwrap_or(100)
+    }
 }
 
 /// How a frame is cut.
@@ -43,6 +61,21 @@ pub(crate) enum Shape {
     /// For peers whose first packet carries the capture time: its payload is shorter by as much, so that the packets
     /// are of one size again.
     Stamped,
+    /// The same for peers whose packets carry a number of their own anyway, beside which the capture time takes less.
+    StampedNumbered,
+}
+
+impl Shape {
+    const COUNT: usize = 3;
+
+    /// What the first packet's header has more than others'.
+    const fn stamp(self) -> usize {
+        match self {
+            Self::Plain => 0,
+            Self::Stamped => STAMP,
+            Self::StampedNumbered => STAMP - 8,
+        }
+    }
 }
 
 /// One RTP payload: up to two bytes of fragmentation header, and a part of the access unit, shared.
@@ -79,10 +112,14 @@ impl PacketisedFrame {
     ) -> Option<Self> {
         let nals: Vec<_> = nal_units(annex_b).filter(|nal| !matches!(nal[0] & 0x1f, 9 | 12)).collect();
         let captured_ntp = ntp(captured_at);
+        let mut slices = nals.iter().filter(|nal| matches!(nal[0] & 0x1f, 1..=5)).peekable();
+        let disposable = slices.peek().is_some() && slices.all(|nal| nal[0] & 0x60 == 0);
         (!nals.is_empty()).then(|| Self {
             nals,
             shapes: Default::default(),
             key,
+            disposable,
+            rates: Rates::default(),
             rtp_time,
             captured,
             captured_ntp,
@@ -116,7 +153,7 @@ fn cut(nals: &[Bytes], shape: Shape) -> Vec<Payload> {
         payloads.push(Payload::whole(together.into()));
     }
     for nal in &nals[aggregated..] {
-        let stamp = if payloads.is_empty() && shape == Shape::Stamped { STAMP } else { 0 };
+        let stamp = if payloads.is_empty() { shape.stamp() } else { 0 };
         if nal.len() + stamp <= MAX_PAYLOAD {
             payloads.push(Payload::whole(nal.clone()));
         } else {
@@ -178,11 +215,23 @@ pub(crate) mod frames {
 
     /// A picture of one slice of `len` bytes; a key frame has parameter sets before it.
     pub(crate) fn frame(key: bool, rtp_time: u32, len: usize) -> Arc<PacketisedFrame> {
+        of_slice(if key { 0x65 } else { 0x41 }, rtp_time, len, Rates::default())
+    }
+
+    /// A picture that no other needs.
+    pub(crate) fn disposable(rtp_time: u32, len: usize) -> Arc<PacketisedFrame> {
+        of_slice(0x01, rtp_time, len, Rates::default())
+    }
+
+    /// The slice's NAL unit begins with `header`.
+    pub(crate) fn of_slice(header: u8, rtp_time: u32, len: usize, rates: Rates) -> Arc<PacketisedFrame> {
+        let key = header & 0x1f == 5;
         let mut unit = if key { vec![0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 3] } else { Vec::new() };
-        unit.extend([0, 0, 0, 1, if key { 0x65 } else { 0x41 }]);
+        unit.extend([0, 0, 0, 1, header]);
         unit.extend((1..len).map(|i| (i % 251) as u8 | 1));
         let captured = Instant::now();
-        Arc::new(PacketisedFrame::new(&unit.into(), key, rtp_time, captured, UNIX_EPOCH).unwrap())
+        let frame = PacketisedFrame::new(&unit.into(), key, rtp_time, captured, UNIX_EPOCH).unwrap();
+        Arc::new(PacketisedFrame { rates, ..frame })
     }
 }
 
@@ -194,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    const SHAPES: [Shape; 2] = [Shape::Plain, Shape::Stamped];
+    const SHAPES: [Shape; 3] = [Shape::Plain, Shape::Stamped, Shape::StampedNumbered];
 
     fn nal(header: u8, len: usize) -> Vec<u8> {
         let mut bytes = vec![0, 0, 0, 1, header];
@@ -249,7 +298,8 @@ mod tests {
     fn with_their_headers_all_packets_of_a_frame_but_the_last_are_of_one_size() {
         for len in [1200, 5_000, 20_000, 99_999] {
             let frame = packetise(nal(0x41, len)).unwrap();
-            for (shape, stamp) in [(Shape::Plain, 0), (Shape::Stamped, STAMP)] {
+            for shape in SHAPES {
+                let stamp = shape.stamp();
                 let mut sizes: Vec<_> = frame.payloads(shape).iter().map(Payload::len).collect();
                 sizes[0] += stamp;
                 let last = sizes.pop().unwrap();
@@ -260,6 +310,20 @@ mod tests {
                     "no more packets than needed"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_frame_is_disposable_when_none_of_its_slices_is_referred_to() {
+        for (unit, expected) in [
+            (nal(0x01, 9), true),
+            ([nal(0x01, 9), nal(0x01, 9)].concat(), true),
+            ([nal(0x06, 9), nal(0x01, 9)].concat(), true),
+            ([nal(0x01, 9), nal(0x21, 9)].concat(), false),
+            (nal(0x65, 9), false),
+            (nal(0x06, 9), false),
+        ] {
+            assert_eq!(packetise(unit.clone()).unwrap().disposable, expected, "{unit:x?}");
         }
     }
 

@@ -11,17 +11,20 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use crate::control::{Control, Padding, Report};
 use crate::dtls::{Dtls, Identity, Role, Step};
 use crate::feedback::{Feedback, Said};
-use crate::gate::{Gate, Room, Verdict};
+use crate::gate::{Room, Verdict};
 use crate::ice::message::is_stun;
 use crate::ice::{Credentials, Heard, Ice};
-use crate::packetise::PacketisedFrame;
+use crate::ladder::Level;
+use crate::packetise::{PacketisedFrame, Rates};
 use crate::path::Path;
 use crate::sdp::Offer;
+use crate::selection::{Renditions, Selection};
 use crate::srtp::Srtp;
-use crate::stats::{Counters, PeerState};
-use crate::track::{Burst, Track, TrackIds};
+use crate::stats::{Counters, FrameShare, PeerState, Share};
+use crate::track::{Begun, Burst, Track, TrackIds};
 
 /// From the first check to the end of the DTLS handshake, whose lost flights are repeated after 250 ms, 500 ms, 1 s.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,6 +34,12 @@ const SILENT_AFTER: Duration = Duration::from_secs(7);
 const CONSENT_EXPIRES: Duration = Duration::from_secs(30);
 /// Sender reports; the first comes somewhere within this time, so that those of many viewers do not come together.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Key frames that a viewer may ask for at once, and how long one more takes: each costs every viewer of the rendition.
+const KEY_FRAMES: u32 = 3;
+const KEY_FRAME_EARNED: Duration = Duration::from_secs(3);
+/// The round trip before anything is known of it, and what is believed of it at most.
+const USUAL_RTT: Duration = Duration::from_millis(50);
+const MAX_RTT: Duration = Duration::from_millis(500);
 
 /// What the runner is to do, or to know.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +48,9 @@ pub(crate) enum Event {
     Path(Path),
     /// Frames may be sent.
     Connected,
-    KeyFrameNeeded,
+    KeyFrameNeeded(usize),
+    /// It gets less, or more, from now on.
+    Share(Share),
     /// The last event. What is left in [`Peer::poll_transmit`] is the goodbye.
     Ended(&'static str),
 }
@@ -51,7 +62,15 @@ pub(crate) struct Peer {
     srtp: Option<Box<Srtp>>,
     track: Track,
     feedback: Feedback,
-    gate: Gate,
+    control: Control,
+    selection: Selection,
+    /// What the selection was told last, and what it has done of that.
+    aimed: Level,
+    in_effect: Level,
+    /// Of what was sent last.
+    rates: Rates,
+    asked: Asked,
+    rtt: Duration,
     counters: Arc<Counters>,
     /// Over which an authenticated check came.
     paths: Vec<Path>,
@@ -88,19 +107,35 @@ pub(crate) struct Setup<'a> {
     pub(crate) ids: TrackIds,
     pub(crate) ice_timeout: Duration,
     pub(crate) counters: Arc<Counters>,
+    /// What the encoders of the source's renditions aim at, best first.
+    pub(crate) bitrates: Box<[u64]>,
+}
+
+/// How many key frames the viewer may yet ask for.
+struct Asked {
+    left: u32,
+    since: Instant,
 }
 
 impl Peer {
     pub(crate) fn new(setup: Setup<'_>) -> Self {
-        let Setup { now, offer, identity, credentials, role, ids, ice_timeout, counters } = setup;
+        let Setup { now, offer, identity, credentials, role, ids, ice_timeout, counters, bitrates } = setup;
+        let track = Track::new(now, ids, offer.extensions().to_vec(), bitrates[0]);
+        let can_measure = track.is_numbered() && ids.rtx.is_some();
         Self {
             life: Life::Waiting { until: now + ice_timeout },
             ice: Ice::new(Arc::clone(&identity.crypto), credentials, offer.credentials()),
             dtls: Dtls::new(identity, offer.fingerprint().to_owned(), role),
             srtp: None,
-            track: Track::new(ids, offer.extensions().to_vec()),
+            track,
             feedback: Feedback::new(ids.ssrc),
-            gate: Gate::Joining,
+            control: Control::new(now, can_measure, bitrates),
+            selection: Selection::new(),
+            aimed: Level::BEST,
+            in_effect: Level::BEST,
+            rates: Rates::default(),
+            asked: Asked { left: KEY_FRAMES, since: now },
+            rtt: USUAL_RTT,
             counters,
             paths: Vec::new(),
             dtls_path: None,
@@ -119,6 +154,11 @@ impl Peer {
     /// Where frames go; `None` while they cannot.
     pub(crate) fn path(&self) -> Option<Path> {
         self.ice.nominated().filter(|_| self.life == Life::Connected)
+    }
+
+    /// Those whose frames it is to be offered. A key frame is to be asked for of each that is new among them.
+    pub(crate) fn renditions(&self) -> Renditions {
+        if self.life == Life::Connected { self.selection.renditions() } else { Renditions::default() }
     }
 
     /// What is no message of this viewer's is passed over.
@@ -154,19 +194,24 @@ impl Peer {
         if self.next_report.is_some_and(|due| due <= now) {
             self.report(now);
         }
+        if self.life == Life::Connected {
+            self.try_for_more(now);
+        }
         self.advance(now);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let mut steering = None;
         let life = match self.life {
             Life::Waiting { until } | Life::Securing { until } => Some(until),
             Life::Connected => {
+                steering = self.control.poll_timeout().into_iter().chain(self.selection.poll_timeout()).min();
                 let silent = Some(self.heard + SILENT_AFTER).filter(|_| !self.is_silent());
                 self.consent_expires().into_iter().chain(silent).min()
             }
             Life::Ended => return None,
         };
-        [life, self.ice.poll_timeout(), self.dtls.poll_timeout(), self.next_report]
+        [life, steering, self.ice.poll_timeout(), self.dtls.poll_timeout(), self.next_report]
             .into_iter()
             .flatten()
             .min()
@@ -180,34 +225,48 @@ impl Peer {
         self.events.pop_front()
     }
 
-    /// Numbers the packets of a frame; how many there are to be written. None for a viewer that waits for a key frame,
-    /// or that has no `room` on its way.
-    pub(crate) fn begin(&mut self, now: Instant, frame: &Arc<PacketisedFrame>, room: Room) -> usize {
-        if self.path().is_none() {
-            return 0;
+    /// Numbers the packets of a frame, to be written. None for a viewer that does not get this rendition or not this
+    /// frame, that waits for a key frame, or that has no `room` on its way.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        rendition: usize,
+        frame: &Arc<PacketisedFrame>,
+        mut room: Room,
+    ) -> Option<Begun> {
+        self.path()?;
+        if self.control.is_silent(now) {
+            self.control.handle_withheld(now);
+            room = Room::None;
         }
-        match self.gate.offer(frame.key, room) {
+        let was_open = self.selection.is_open();
+        match self.selection.offer(rendition, frame, room) {
             Verdict::Pass => {
+                if !was_open || self.selection.sent().rendition != self.in_effect.rendition {
+                    self.track.leave_behind();
+                }
+                self.rates = frame.rates;
+                self.takes_effect(now);
+                self.control.handle_sent(now, rendition, frame.rates);
                 self.counters.frame_sent(now, frame.len());
                 self.next_report
                     .get_or_insert_with(|| now + REPORT_INTERVAL.mul_f64(rand::rng().random_range(0.0..1.0)));
-                return self.track.begin(now, frame);
+                return Some(self.track.begin(now, frame));
             }
             Verdict::NotYet => {}
-            verdict @ (Verdict::Dropped | Verdict::DroppedAsk) => {
+            Verdict::Dropped | Verdict::LeftOut => self.counters.frames_dropped(1),
+            Verdict::DroppedAsk => {
                 self.counters.frames_dropped(1);
-                if verdict == Verdict::DroppedAsk {
-                    self.events.push_back(Event::KeyFrameNeeded);
-                }
+                self.ask_for_key_frame(now);
             }
         }
-        0
+        None
     }
 
-    /// Seals a part of the frame that was begun last.
-    pub(crate) fn write(&mut self, now: Instant, range: Range<usize>, burst: &mut Burst) {
+    /// Seals a part of a frame that was begun.
+    pub(crate) fn write(&mut self, now: Instant, begun: Begun, range: Range<usize>, burst: &mut Burst) {
         let Some(srtp) = &mut self.srtp else { return };
-        if self.track.write(range, srtp, burst).is_err() {
+        if self.track.write(now, begun, range, srtp, burst).is_err() {
             self.end(now, "its packets could not be encrypted");
         }
     }
@@ -254,23 +313,99 @@ impl Peer {
         self.heard = now;
         for said in self.feedback.read(now, compound) {
             match said {
-                Said::KeyFrameNeeded => self.events.push_back(Event::KeyFrameNeeded),
+                // The one that is waited for is on its way; and whoever gets nothing else waits for the next.
+                Said::KeyFrameNeeded if self.selection.is_changing() || self.gets_key_frames_alone() => {}
+                Said::KeyFrameNeeded => self.ask_for_key_frame(now),
                 Said::Nack(lost) => self.send_again(now, &lost),
-                Said::Lost(packets, rtt) => {
-                    self.counters.set_packets_lost(packets);
-                    if let Some(rtt) = rtt {
-                        self.counters.set_rtt(rtt);
+                Said::Reported(report) => self.reported(now, report),
+                Said::Arrivals(report) => {
+                    if let Some(arrivals) = self.track.read_report(now, &report) {
+                        self.control.handle_arrivals(now, arrivals);
                     }
                 }
             }
+        }
+        self.steer(now);
+    }
+
+    fn gets_key_frames_alone(&self) -> bool {
+        self.in_effect.share == FrameShare::KeyOnly
+    }
+
+    fn reported(&mut self, now: Instant, report: Report) {
+        self.counters.set_packets_lost(u64::try_from(report.lost).unwrap_or(0));
+        if let Some(rtt) = report.rtt {
+            self.rtt = rtt.min(MAX_RTT);
+            self.counters.set_rtt(rtt);
+        }
+        self.control.handle_report(now, report, self.track.usual_packet());
+    }
+
+    /// Carries out what the control has decided.
+    fn steer(&mut self, now: Instant) {
+        self.control.estimate_bps().inspect(|&bps| self.counters.set_estimate(bps));
+        let level = self.control.level();
+        if level != self.aimed {
+            self.aimed = level;
+            let holds = self.control.is_far_too_much(self.rates);
+            self.selection.aim(now, level, holds);
+            self.takes_effect(now);
+        }
+    }
+
+    /// What is sent may be something else from now on.
+    fn takes_effect(&mut self, now: Instant) {
+        let level = self.selection.sent();
+        if level != self.in_effect {
+            self.in_effect = level;
+            if level == self.aimed {
+                self.control.handle_in_effect(now);
+            }
+            let share = Share { level, limited_by: self.control.limited_by() };
+            self.counters.set_share(share);
+            self.events.push_back(Event::Share(share));
+        }
+    }
+
+    fn try_for_more(&mut self, now: Instant) {
+        if self.selection.is_no_show(now) {
+            self.control.handle_no_show(now, self.selection.sent().rendition);
+        } else if let Some(padding) = self.control.handle_timeout(now, self.selection.is_changing()) {
+            self.pad(now, padding);
+        }
+        self.steer(now);
+    }
+
+    fn pad(&mut self, now: Instant, padding: Padding) {
+        let (Some(path), Some(srtp)) = (self.ice.nominated(), &mut self.srtp) else { return };
+        self.again.clear();
+        if self.track.write_padding(now, padding.bytes, srtp, &mut self.again).is_ok() {
+            self.transmits.extend(self.again.packets().map(|packet| (path, packet.to_vec())));
+        }
+    }
+
+    /// Whoever asks all the time has to do with the key frames that others get.
+    fn ask_for_key_frame(&mut self, now: Instant) {
+        let earned = (now.saturating_duration_since(self.asked.since).as_millis()
+            / KEY_FRAME_EARNED.as_millis()) as u32;
+        if earned > 0 {
+            self.asked.left = self.asked.left.saturating_add(earned).min(KEY_FRAMES);
+            self.asked.since = now;
+        }
+        if self.asked.left > 0 {
+            self.asked.left -= 1;
+            self.events.push_back(Event::KeyFrameNeeded(self.selection.sent().rendition));
         }
     }
 
     fn send_again(&mut self, now: Instant, lost: &[u16]) {
         let (Some(path), Some(srtp)) = (self.ice.nominated(), &mut self.srtp) else { return };
         self.again.clear();
+        // A little less: a viewer that asks again does so the moment the copy is overdue.
+        let rtt = self.rtt * 9 / 10;
         for &sequence_number in lost {
-            if self.track.write_again(now, sequence_number, srtp, &mut self.again).is_ok_and(|sent| sent) {
+            let sent = self.track.write_again(now, sequence_number, rtt, srtp, &mut self.again);
+            if sent.is_ok_and(|sent| sent) {
                 self.counters.retransmitted();
             }
         }

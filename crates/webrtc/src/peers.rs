@@ -17,6 +17,7 @@ use crate::ice::Credentials;
 use crate::path::Protocol;
 use crate::peer::{Peer, Setup};
 use crate::sdp::{self, Offer, Ours, fragment};
+use crate::selection::Renditions;
 use crate::session_id::SessionId;
 use crate::sockets::Sockets;
 use crate::source::Source;
@@ -216,6 +217,7 @@ impl Peers {
             ids,
             ice_timeout: self.config.ice_timeout,
             counters,
+            bitrates: source.bitrates(),
         });
         let resident = Resident {
             number,
@@ -225,6 +227,7 @@ impl Peers {
             seat,
             connected: None,
             due: None,
+            follows: Renditions::default(),
         };
         shared.order(key.worker, Order::Take(Box::new(resident))).map_err(|error| {
             shared.demux.lock().forget(key);
@@ -283,8 +286,10 @@ impl Peers {
     pub fn stats(&self) -> Vec<PeerStats> {
         let now = Instant::now();
         let guests = self.table.guests.lock();
-        let stats =
-            guests.iter().map(|(id, guest)| guest.counters.snapshot(now, id.label(), guest.source.name()));
+        let stats = guests.iter().map(|(id, guest)| {
+            let rendition = guest.source.rendition_name(guest.counters.share().level.rendition);
+            guest.counters.snapshot(now, id.label(), guest.source.name(), rendition)
+        });
         stats.collect()
     }
 

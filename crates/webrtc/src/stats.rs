@@ -5,6 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
+use crate::congestion::Limit;
+use crate::ladder::Level;
+
 /// Where a peer is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
@@ -23,6 +26,28 @@ impl PeerState {
             Self::Connecting => "connecting",
             Self::Connected => "connected",
             Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// How many of its rendition's frames a viewer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameShare {
+    /// All of them.
+    All,
+    /// Those that others refer to: half, where the encoder makes two temporal layers.
+    Half,
+    /// Key frames alone.
+    KeyOnly,
+}
+
+impl FrameShare {
+    /// As `/stats` writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Half => "half",
+            Self::KeyOnly => "key",
         }
     }
 }
@@ -63,6 +88,15 @@ pub struct PeerStats {
     pub bitrate_bps: u64,
     /// From its offer to its first key frame leaving; none before.
     pub first_frame_ms: Option<u64>,
+    /// The name of the rendition that it gets.
+    pub rendition: String,
+    /// How many of the rendition's frames.
+    pub frames: FrameShare,
+    /// Why it gets less than everything; none when it does not.
+    pub limited_by: Option<Limit>,
+    /// What its path was last seen to carry; none before the first reports. It is no limit: a path of which little is
+    /// asked shows little.
+    pub estimate_bps: Option<u64>,
 }
 
 /// Written by the peer's thread; read by anybody.
@@ -77,6 +111,15 @@ pub(crate) struct Counters {
     retransmitted: AtomicU64,
     rtt_us: AtomicU64,
     first_frame_ms: AtomicU64,
+    share: Mutex<Share>,
+    estimate_bps: AtomicU64,
+}
+
+/// What a peer gets of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) level: Level,
+    pub(crate) limited_by: Option<Limit>,
 }
 
 /// Stands for "not known yet" in the atomics above.
@@ -95,6 +138,8 @@ impl Counters {
             retransmitted: AtomicU64::new(0),
             rtt_us: AtomicU64::new(UNKNOWN),
             first_frame_ms: AtomicU64::new(UNKNOWN),
+            share: Mutex::new(Share { level: Level::BEST, limited_by: None }),
+            estimate_bps: AtomicU64::new(UNKNOWN),
         }
     }
 
@@ -135,7 +180,20 @@ impl Counters {
         self.rtt_us.store(rtt.as_micros() as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, now: Instant, id: String, source: &str) -> PeerStats {
+    pub(crate) fn share(&self) -> Share {
+        *self.share.lock()
+    }
+
+    pub(crate) fn set_share(&self, share: Share) {
+        *self.share.lock() = share;
+    }
+
+    pub(crate) fn set_estimate(&self, bps: u64) {
+        self.estimate_bps.store(bps, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, now: Instant, id: String, source: &str, rendition: &str) -> PeerStats {
+        let share = self.share();
         let known = |value: &AtomicU64| Some(value.load(Ordering::Relaxed)).filter(|&value| value != UNKNOWN);
         PeerStats {
             id,
@@ -149,6 +207,10 @@ impl Counters {
             rtt_ms: known(&self.rtt_us).map(|us| us as f64 / 1000.0),
             bitrate_bps: self.rate.lock().bits_per_second(now),
             first_frame_ms: known(&self.first_frame_ms),
+            rendition: rendition.to_owned(),
+            frames: share.level.share,
+            limited_by: share.limited_by,
+            estimate_bps: known(&self.estimate_bps),
         }
     }
 }
@@ -213,12 +275,12 @@ mod tests {
     fn the_first_frame_is_timed_from_the_offer_and_nothing_is_known_before() {
         let start = Instant::now();
         let counters = Counters::new(start, SystemTime::UNIX_EPOCH);
-        let before = counters.snapshot(start, String::new(), "wall");
+        let before = counters.snapshot(start, String::new(), "wall", "1080p");
         assert_eq!((before.first_frame_ms, before.rtt_ms), (None, None));
         counters.frame_sent(start + Duration::from_millis(180), 1);
         counters.frame_sent(start + Duration::from_millis(220), 1);
         counters.set_rtt(Duration::from_micros(3100));
-        let after = counters.snapshot(start, String::new(), "wall");
+        let after = counters.snapshot(start, String::new(), "wall", "1080p");
         assert_eq!((after.first_frame_ms, after.rtt_ms, after.frames_sent), (Some(180), Some(3.1), 2));
     }
 }

@@ -29,13 +29,16 @@ use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::congestion::Limit;
 use crate::demux::PeerKey;
 use crate::gate::Room;
 use crate::path::{Path, Protocol};
 use crate::peer::{Event, Peer};
 use crate::peers::Seat;
+use crate::selection::Renditions;
 use crate::sockets::{Inbox, Patience, Sockets};
 use crate::source::Source;
+use crate::stats::Share;
 use crate::track::Burst;
 use mailbox::{Order, Shared};
 use round::Stream;
@@ -66,6 +69,8 @@ pub(crate) struct Resident {
     pub(crate) seat: Seat,
     pub(crate) connected: Option<Instant>,
     pub(crate) due: Option<Instant>,
+    /// Whose frames it is offered.
+    pub(crate) follows: Renditions,
 }
 
 struct Worker {
@@ -78,6 +83,8 @@ struct Worker {
     streams: Vec<Stream>,
     /// Peers that have ended since the streams were looked at.
     left: Vec<u64>,
+    /// Peers that are to be offered other renditions than before.
+    moved: Vec<u64>,
     timers: BTreeSet<(Instant, u64)>,
     inbox: Inbox,
     /// UDP sockets that may have more.
@@ -126,6 +133,7 @@ impl Worker {
             residents: HashMap::new(),
             streams: Vec::new(),
             left: Vec::new(),
+            moved: Vec::new(),
             timers: BTreeSet::new(),
             inbox: Inbox::new(),
             readable,
@@ -160,6 +168,7 @@ impl Worker {
             self.take_handed_over();
             self.shake_hands();
             self.tick();
+            self.follow();
         }
     }
 
@@ -320,11 +329,14 @@ impl Worker {
                 Event::Connected => {
                     resident.connected = Some(now);
                     tracing::info!(id = resident.label, source = source.name(), "viewer connected");
-                    join(&mut self.streams, &self.shared, self.number, &source, number);
                     None
                 }
-                Event::KeyFrameNeeded => {
-                    source.key_frame_needed();
+                Event::KeyFrameNeeded(rendition) => {
+                    source.key_frame_needed(rendition);
+                    None
+                }
+                Event::Share(share) => {
+                    resident.log_share(share);
                     None
                 }
                 Event::Ended(why) => Some(why),
@@ -334,6 +346,9 @@ impl Worker {
         match ended {
             Some(why) => self.remove(number, now, why),
             None => {
+                if resident.peer.renditions() != resident.follows {
+                    self.moved.push(number);
+                }
                 let due = resident.peer.poll_timeout();
                 if due != resident.due {
                     resident.due.take().map(|due| self.timers.remove(&(due, number)));
@@ -368,6 +383,16 @@ impl Worker {
 }
 
 impl Resident {
+    fn log_share(&self, share: Share) {
+        let Share { level, limited_by } = share;
+        let (id, source, frames) = (self.label.as_str(), self.source.name(), level.share.as_str());
+        let rendition = self.source.rendition_name(level.rendition);
+        match limited_by.map(Limit::as_str) {
+            Some(limited_by) => tracing::info!(id, source, rendition, frames, limited_by, "viewer gets less"),
+            None => tracing::info!(id, source, rendition, frames, "viewer gets everything again"),
+        }
+    }
+
     fn log_end(&self, now: Instant, why: &str) {
         let (id, source) = (self.label.as_str(), self.source.name());
         match self.connected {
@@ -378,28 +403,6 @@ impl Resident {
             }
             None => tracing::info!(id, source, why, "viewer never connected"),
         }
-    }
-}
-
-/// Adds a peer to the stream of its source, which begins with its first peer, and asks for a key frame where it needs one.
-fn join(streams: &mut Vec<Stream>, shared: &Arc<Shared>, worker: usize, source: &Arc<Source>, number: u64) {
-    let has_picture = match streams.iter_mut().find(|stream| Arc::ptr_eq(stream.source(), source)) {
-        Some(stream) => stream.join(Instant::now(), number),
-        None => {
-            let waking = Arc::downgrade(shared);
-            let wake = move || {
-                if let Some(shared) = waking.upgrade() {
-                    shared.wake(worker);
-                }
-            };
-            let mut stream = Stream::new(source.subscribe(Box::new(wake)));
-            let has_picture = stream.join(Instant::now(), number);
-            streams.push(stream);
-            has_picture
-        }
-    };
-    if !has_picture {
-        source.key_frame_needed();
     }
 }
 

@@ -49,7 +49,7 @@ async fn a_hundred_joins_and_leaves_leave_nothing_behind() {
     until("every peer is gone", Duration::from_secs(3), || peers.stats().is_empty()).await;
     until("descriptors are where they were", Duration::from_secs(3), || open_files() <= files_before).await;
     until("so are tasks", Duration::from_secs(3), || tasks() <= tasks_before).await;
-    assert!(!wall.source.is_wanted());
+    assert!(!wall.source.is_watched());
     let source = Arc::downgrade(&wall.source);
     drop(wall);
     until("nobody holds the source any more", Duration::from_secs(3), || source.strong_count() == 0).await;

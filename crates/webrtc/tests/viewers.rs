@@ -9,16 +9,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, PPS, SPS, Viewer, Wall, lossy_path, on_loopback, peers, tcp_path, until};
-use wallcast_webrtc::{OfferError, PatchError, Patched, PeerState, PeersConfig, ProfileLevelId, Source};
+use wallcast_webrtc::{OfferError, PatchError, Patched, PeerState, PeersConfig, Source};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_first_gets_a_key_frame_with_its_parameter_sets_and_then_every_frame() {
     let (wall, peers) = (Wall::start(), peers(on_loopback()));
-    assert!(!wall.source.is_wanted());
+    assert!(!wall.source.is_watched());
     let (mut viewer, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
     let first = viewer.key_frame().await;
     assert!(first.annex_b.starts_with(&[SPS, PPS, &[0, 0, 0, 1, 0x65]].concat()));
-    assert!(wall.source.is_wanted());
+    assert!(wall.source.is_watched());
     let mut last = first;
     for _ in 0..50 {
         let next = viewer.frame().await;
@@ -68,7 +68,7 @@ async fn closing_a_session_tells_the_viewer_and_frees_it() {
     viewer.frame().await;
     assert!(peers.close(&answer.id).await);
     assert!(peers.stats().is_empty());
-    assert!(!wall.source.is_wanted());
+    assert!(!wall.source.is_watched());
     assert!(!peers.close(&answer.id).await, "a session ends once");
     viewer.told_goodbye(Duration::from_secs(2)).await;
 }
@@ -80,7 +80,7 @@ async fn a_viewer_that_closes_is_freed_at_once() {
     viewer.frame().await;
     viewer.connection.close().await.unwrap();
     until("the peer is freed", Duration::from_secs(2), || peers.stats().is_empty()).await;
-    assert!(!wall.source.is_wanted());
+    assert!(!wall.source.is_watched());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn an_offer_whose_sender_never_connects_is_freed() {
     let viewer = Viewer::new().await;
     peers.answer(&wall.source, &viewer.offer, std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     assert_eq!(peers.stats()[0].state, PeerState::Connecting);
-    assert!(!wall.source.is_wanted(), "nobody is encoded for who may never come");
+    assert!(!wall.source.is_watched(), "nobody is encoded for who may never come");
     until("the peer is freed", Duration::from_secs(4), || peers.stats().is_empty()).await;
 }
 
@@ -146,7 +146,7 @@ async fn stopping_ends_every_viewer_within_two_seconds() {
     let start = Instant::now();
     peers.stop().await;
     assert!(start.elapsed() < Duration::from_secs(3));
-    assert!(!wall.source.is_wanted());
+    assert!(!wall.source.is_watched());
     for viewer in &viewers {
         viewer.told_goodbye(Duration::from_secs(2)).await;
     }
@@ -157,11 +157,11 @@ async fn a_viewer_whose_code_panics_is_closed_and_freed_and_another_on_its_threa
     let (wall, peers) = (Wall::start(), peers(PeersConfig { threads: 1, ..on_loopback() }));
     let (mut watching, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
     watching.frame().await;
-    let level = ProfileLevelId::constrained_baseline(40);
-    let source = Source::new("other wall", level, Box::new(|| panic!("on purpose: a newcomer's key frame")));
+    let panics = common::rendition(Box::new(|| panic!("on purpose: a newcomer's key frame")));
+    let source = Source::new("other wall", vec![panics]);
     let _viewer = Viewer::watch(&peers, &source).await.unwrap();
     until("the peer is freed", PATIENCE, || peers.stats().len() == 1).await;
-    assert!(!source.is_wanted());
+    assert!(!source.is_watched());
     for _ in 0..20 {
         watching.frame().await;
     }

@@ -1,5 +1,5 @@
 //! A network between a viewer and us in virtual time: delay, jitter (and with it reordering), loss, bursts, outages,
-//! duplicates. The same seed loses the same packets.
+//! duplicates, and a narrow place with a queue before it. The same seed loses the same packets.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,6 +15,14 @@ pub(super) struct Link {
     pub(super) duplicated: u64,
     /// Of a thousand: that a burst begins, and that it ends, at each datagram. Within, everything is lost.
     pub(super) burst: Option<(u64, u64)>,
+    pub(super) cap: Option<Cap>,
+}
+
+/// A narrow place: what does not fit into the queue before it is lost.
+#[derive(Clone, Copy)]
+pub(super) struct Cap {
+    pub(super) bps: u64,
+    pub(super) queue: usize,
 }
 
 impl Link {
@@ -25,15 +33,24 @@ impl Link {
         lost: 0,
         duplicated: 0,
         burst: None,
+        cap: None,
     };
 
     pub(super) const fn losing(per_mille: u64) -> Self {
         Self { lost: per_mille, ..Self::GOOD }
     }
+
+    /// As `tc qdisc add … tbf rate … latency …` makes it.
+    pub(super) const fn capped(bps: u64, queue: Duration) -> Self {
+        let queue = (bps / 8 * queue.as_millis() as u64 / 1000) as usize;
+        Self { cap: Some(Cap { bps, queue }), ..Self::GOOD }
+    }
 }
 
 pub(super) struct Network<T> {
-    link: Link,
+    pub(super) link: Link,
+    /// When the narrow place is through with what it has.
+    through: Option<Instant>,
     seed: u64,
     in_burst: bool,
     queue: BTreeMap<(Instant, u64), T>,
@@ -42,10 +59,11 @@ pub(super) struct Network<T> {
     pub(super) lost: u64,
 }
 
-impl<T: Clone> Network<T> {
+impl<T: Clone + AsRef<[u8]>> Network<T> {
     pub(super) fn new(link: Link, seed: u64) -> Self {
         Self {
             link,
+            through: None,
             seed: seed | 1,
             in_burst: false,
             queue: BTreeMap::new(),
@@ -64,13 +82,29 @@ impl<T: Clone> Network<T> {
             self.lost += 1;
             return;
         }
+        let mut leaves = now;
+        if let Some(Cap { bps, queue }) = self.link.cap {
+            let waiting = self.queued(now);
+            let size = datagram.as_ref().len() + 28;
+            if waiting.as_micros() as usize * bps as usize / 8_000_000 + size > queue {
+                self.lost += 1;
+                return;
+            }
+            leaves = now + waiting + Duration::from_micros(size as u64 * 8_000_000 / bps);
+            self.through = Some(leaves);
+        }
         let copies = 1 + u64::from(self.random(1000) < self.link.duplicated);
         for _ in 0..copies {
             let jitter = self.random(self.link.jitter.as_micros() as u64 + 1);
             self.number += 1;
-            let at = now + self.link.delay + Duration::from_micros(jitter);
+            let at = leaves + self.link.delay + Duration::from_micros(jitter);
             self.queue.insert((at, self.number), datagram.clone());
         }
+    }
+
+    /// How long what is sent now waits before the narrow place.
+    pub(super) fn queued(&self, now: Instant) -> Duration {
+        self.through.map_or(Duration::ZERO, |through| through.saturating_duration_since(now))
     }
 
     pub(super) fn due(&self) -> Option<Instant> {

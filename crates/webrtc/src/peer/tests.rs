@@ -2,8 +2,10 @@
 
 #[path = "network.rs"]
 mod network;
+#[path = "slow_tests.rs"]
+mod slow;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -22,7 +24,7 @@ use rtc::sansio::Protocol as _;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 use super::*;
-use crate::packetise::frames::frame;
+use crate::packetise::frames::of_slice;
 use crate::path::Protocol;
 use crate::profile::ProfileLevelId;
 use crate::sdp::{self, Ours};
@@ -42,7 +44,47 @@ fn wall() -> ProfileLevelId {
     ProfileLevelId::constrained_baseline(40)
 }
 
+/// What is shown, and to whom.
+#[derive(Clone, Copy)]
+struct Film {
+    /// 1080p at 4 Mb/s; with two, 540p at 1 Mb/s as well.
+    renditions: usize,
+    /// Every second frame is needed by no other.
+    has_layers: bool,
+    /// Without, the viewer sends receiver reports alone.
+    has_transport_cc: bool,
+    /// Encoders make a key frame by themselves this often.
+    idr_every: Option<Duration>,
+}
+
+impl Film {
+    const PLAIN: Self = Self { renditions: 1, has_layers: false, has_transport_cc: true, idr_every: None };
+
+    fn rates(self, rendition: usize) -> Rates {
+        let all_bps = [3_700_000, 925_000][rendition];
+        Rates { all_bps, kept_bps: if self.has_layers { all_bps * 65 / 100 } else { all_bps } }
+    }
+}
+
+/// An encoder works while its frames are wanted.
+#[derive(Clone, Copy, Default)]
+struct Encoder {
+    since: Option<Instant>,
+    key_frame_wanted: bool,
+    key_frame_at: Option<Instant>,
+    key_frames: usize,
+}
+
+/// A frame on its way to the viewer's decoder.
+struct Pending {
+    at: Instant,
+    packets: Range<i64>,
+    key: bool,
+    disposable: bool,
+}
+
 struct World {
+    film: Film,
     now: Instant,
     start: Instant,
     peer: Peer,
@@ -54,8 +96,15 @@ struct World {
     up: Network<Vec<u8>>,
     next_frame: Instant,
     frames: u32,
-    key_frame_wanted: bool,
-    key_frames: usize,
+    encoders: [Encoder; 2],
+    follows: Renditions,
+    pending: VecDeque<Pending>,
+    is_broken: bool,
+    asked_at: Instant,
+    /// When a frame was shown, and how late.
+    shown: Vec<(Instant, Duration)>,
+    /// When the viewer began to get something else.
+    shares: Vec<(Instant, Share)>,
     connected_at: Option<Instant>,
     ended: Option<&'static str>,
     counters: Arc<Counters>,
@@ -94,8 +143,15 @@ fn viewer(now: Instant) -> (RTCPeerConnection, String) {
 
 impl World {
     fn new(down: Link, up: Link) -> Self {
+        Self::showing(Film::PLAIN, down, up)
+    }
+
+    fn showing(film: Film, down: Link, up: Link) -> Self {
         let now = Instant::now();
-        let (mut viewer, offer) = viewer(now);
+        let (mut viewer, mut offer) = viewer(now);
+        if !film.has_transport_cc {
+            offer = offer.replace(" transport-cc", " x-transport-cc");
+        }
         let offer = Offer::parse(&offer, wall()).unwrap();
         let identity = Arc::new(Identity::generate().unwrap());
         let (credentials, format) = (Credentials::random(), offer.format());
@@ -120,8 +176,10 @@ impl World {
             ids,
             ice_timeout: Duration::from_secs(10),
             counters: Arc::clone(&counters),
+            bitrates: [4_000_000, 1_000_000][..film.renditions].into(),
         });
         Self {
+            film,
             now,
             start: now,
             peer,
@@ -132,8 +190,13 @@ impl World {
             up: Network::new(up, 0x2545_f491_4f6c_dd1d),
             next_frame: now,
             frames: 0,
-            key_frame_wanted: false,
-            key_frames: 0,
+            encoders: Default::default(),
+            follows: Renditions::default(),
+            pending: VecDeque::new(),
+            is_broken: true,
+            asked_at: now,
+            shown: Vec::new(),
+            shares: Vec::new(),
             connected_at: None,
             ended: None,
             counters,
@@ -174,7 +237,8 @@ impl World {
             }
             if self.next_frame <= self.now {
                 self.next_frame += FRAME_INTERVAL;
-                self.send_frame();
+                self.send_frames();
+                self.decode();
             }
         }
         self.pump();
@@ -200,11 +264,9 @@ impl World {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 Event::Path(_) => {}
-                Event::Connected => {
-                    self.connected_at = Some(self.now);
-                    self.key_frame_wanted = true;
-                }
-                Event::KeyFrameNeeded => self.key_frame_wanted = true,
+                Event::Connected => self.connected_at = Some(self.now),
+                Event::KeyFrameNeeded(rendition) => self.encoders[rendition].key_frame_wanted = true,
+                Event::Share(share) => self.shares.push((self.now, share)),
                 Event::Ended(why) => self.ended = Some(why),
             }
         }
@@ -232,17 +294,110 @@ impl World {
         }
     }
 
-    fn send_frame(&mut self) {
-        let key = std::mem::take(&mut self.key_frame_wanted);
-        self.key_frames += usize::from(key);
-        let frame = frame(key, self.frames * 3600, if key { 60_000 } else { 18_000 });
-        self.frames += 1;
-        let count = self.peer.begin(self.now, &frame, Room::Drained);
-        let mut burst = Burst::default();
-        self.peer.write(self.now, 0..count, &mut burst);
-        for packet in burst.packets() {
-            self.down.send(self.now, packet.to_vec());
+    /// One tick of the wall: each rendition that is wanted, the smaller ones later.
+    fn send_frames(&mut self) {
+        let wanted = self.peer.renditions();
+        for rendition in self.follows.without(wanted).iter() {
+            self.encoders[rendition].since = None;
         }
+        for rendition in wanted.without(self.follows).iter() {
+            let encoder = &mut self.encoders[rendition];
+            (encoder.since, encoder.key_frame_wanted) = (Some(self.now), true);
+        }
+        self.follows = wanted;
+        self.frames += 1;
+        for rendition in 0..self.film.renditions {
+            self.send_frame(rendition);
+        }
+    }
+
+    fn send_frame(&mut self, rendition: usize) {
+        let (film, encoder, now) = (self.film, &mut self.encoders[rendition], self.now);
+        // The first is always at work; others are opened first.
+        let opening = Duration::from_millis(100) * rendition as u32;
+        if encoder.since.is_none_or(|since| now < since + opening) {
+            return;
+        }
+        let since_key = encoder.key_frame_at.map(|at| now - at);
+        let due = film.idr_every.is_some_and(|every| since_key.is_none_or(|since| since >= every));
+        let may = since_key.is_none_or(|since| since >= Duration::from_millis(500));
+        let key = due || encoder.key_frame_wanted && may;
+        if key {
+            (encoder.key_frame_wanted, encoder.key_frame_at) = (false, Some(now));
+            encoder.key_frames += 1;
+        }
+        let disposable = !key && film.has_layers && self.frames % 2 == 1;
+        let (header, len) = match (key, film.has_layers, disposable) {
+            (true, ..) => (0x65, 60_000),
+            (_, false, _) => (0x41, 18_000),
+            (_, true, false) => (0x41, 23_400),
+            (_, true, true) => (0x01, 12_600),
+        };
+        let len = if rendition == 0 { len } else { len / 4 };
+        let frame = of_slice(header, self.frames * 3600, len, film.rates(rendition));
+        let Some(begun) = self.peer.begin(now, rendition, &frame, Room::Drained) else { return };
+        let mut burst = Burst::default();
+        self.peer.write(now, begun, 0..begun.packets, &mut burst);
+        for packet in burst.packets() {
+            self.down.send(now, packet.to_vec());
+        }
+        let first = begun.first as i64;
+        let packets = first..first + begun.packets as i64;
+        self.pending.push_back(Pending { at: now, packets, key, disposable });
+    }
+
+    /// The viewer's decoder, in order; it waits for what may yet come, and asks for a key frame when it shows nothing.
+    fn decode(&mut self) {
+        let received = &self.received;
+        let complete = |frame: &Pending| frame.packets.clone().all(|number| received.contains_key(&number));
+        if let Some(fresh) = self.pending.iter().rposition(|frame| frame.key && complete(frame)) {
+            let waits = self.pending.iter().take(fresh).any(|frame| !complete(frame));
+            if waits || self.is_broken {
+                self.pending.drain(..fresh);
+            }
+        }
+        while let Some(frame) = self.pending.front() {
+            let is_late = frame.at + Duration::from_millis(700) < self.now;
+            if complete(frame) {
+                self.is_broken &= !frame.key;
+                if !self.is_broken {
+                    self.shown.push((self.now, self.now - frame.at));
+                }
+            } else if is_late {
+                self.is_broken |= !frame.disposable;
+            } else {
+                break;
+            }
+            self.pending.pop_front();
+        }
+        let shown = self.shown.last().map_or(self.start, |&(at, _)| at);
+        let every = Duration::from_millis(500);
+        let gets_something =
+            self.received.values().next_back().is_some_and(|&(at, ..)| at + every > self.now);
+        if !self.up.is_cut && gets_something && shown + every < self.now && self.asked_at + every < self.now {
+            self.asked_at = self.now;
+            if !self.peer.gets_key_frames_alone() {
+                self.peer.ask_for_key_frame(self.now);
+            }
+        }
+    }
+
+    /// Frames shown in the last `time`, of a hundred that the wall had.
+    fn shown_percent(&self, time: Duration) -> f64 {
+        let shown = self.shown.iter().filter(|(at, _)| *at + time > self.now).count();
+        shown as f64 * 100.0 / (time.as_secs_f64() / FRAME_INTERVAL.as_secs_f64())
+    }
+
+    /// The longest time since `from` without a new picture.
+    fn longest_freeze(&self, from: Instant) -> Duration {
+        let mut times: Vec<_> = self.shown.iter().map(|&(at, _)| at).filter(|&at| at >= from).collect();
+        times.insert(0, from);
+        times.push(self.now);
+        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
+    fn key_frames(&self) -> usize {
+        self.encoders[0].key_frames
     }
 
     /// The frames that came whole within `time` after being sent, of a hundred that were sent.
@@ -265,7 +420,7 @@ impl World {
     }
 
     fn stats(&self) -> crate::stats::PeerStats {
-        self.counters.snapshot(self.now, String::new(), "wall")
+        self.counters.snapshot(self.now, String::new(), "wall", "")
     }
 }
 
@@ -277,7 +432,7 @@ fn over_a_good_path_a_viewer_connects_at_once_and_gets_everything() {
     assert!(connected < Duration::from_millis(700), "{connected:?}");
     assert!(world.whole(Duration::from_secs(1)) > 99.0, "{}", world.whole(Duration::from_secs(1)));
     let stats = world.stats();
-    assert_eq!((stats.retransmitted, stats.packets_lost, world.key_frames), (0, 0, 1));
+    assert_eq!((stats.retransmitted, stats.packets_lost, world.key_frames()), (0, 0, 1));
     assert!((45.0..60.0).contains(&stats.rtt_ms.unwrap()), "{stats:?}");
     assert_eq!((stats.state, world.ended), (PeerState::Connected, None));
 }

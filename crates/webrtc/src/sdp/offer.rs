@@ -10,6 +10,7 @@ use crate::error::OfferError;
 use crate::ice::Credentials;
 use crate::profile::ProfileLevelId;
 use crate::track::Extension;
+use crate::transport_cc;
 
 const MAX_BYTES: usize = 64 * 1024;
 const MAX_SECTIONS: usize = 20;
@@ -78,7 +79,11 @@ impl Offer {
             .to_owned();
         let bundle = bundles(&session).find(|members| members.contains(&mid.as_str())).unwrap_or_default();
         let bundle = bundle.into_iter().map(str::to_owned).collect();
-        let extensions = extensions(section);
+        let mut extensions = extensions(section);
+        // Numbers that nobody reports on would be so many bytes for nothing.
+        if !names_feedback(section, &format.payload_type.to_string(), transport_cc::FEEDBACK) {
+            extensions.retain(|&(extension, _)| extension != Extension::TransportCc);
+        }
         let offer = Self { session, video, mid, bundle, format, extensions };
         for required in ["ice-ufrag", "ice-pwd"] {
             if offer.transport_attribute(required).is_none() {
@@ -144,12 +149,10 @@ impl Offer {
     pub(crate) fn feedback(&self) -> impl Iterator<Item = &'static str> {
         let payload_type = self.format.payload_type.to_string();
         let section = &self.session.media_descriptions[self.video];
-        ["nack", "nack pli", "ccm fir"].into_iter().filter(move |feedback| {
-            section.attributes.iter().any(|offered| {
-                let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
-                [payload_type.as_str(), "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
-            })
-        })
+        let numbered = self.extensions.iter().any(|&(extension, _)| extension == Extension::TransportCc);
+        let heeded =
+            ["nack", "nack pli", "ccm fir"].into_iter().chain(numbered.then_some(transport_cc::FEEDBACK));
+        heeded.filter(move |feedback| names_feedback(section, &payload_type, feedback))
     }
 
     /// For the whole session, or for our section.
@@ -262,6 +265,13 @@ fn rtpmaps(section: &MediaDescription) -> impl Iterator<Item = (u8, &str)> {
     section.media_name.formats.iter().filter_map(|format| {
         let payload_type: u8 = format.parse().ok().filter(|&payload_type| payload_type < 128)?;
         Some((payload_type, of_format(section, "rtpmap", payload_type)?))
+    })
+}
+
+fn names_feedback(section: &MediaDescription, payload_type: &str, feedback: &str) -> bool {
+    section.attributes.iter().any(|offered| {
+        let value = offered.value.as_deref().filter(|_| offered.key == "rtcp-fb").unwrap_or("");
+        [payload_type, "*"].iter().any(|pt| value == format!("{pt} {feedback}"))
     })
 }
 

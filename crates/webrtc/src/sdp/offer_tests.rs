@@ -53,10 +53,14 @@ fn a_format_in_mode_0_is_passed_over_and_one_that_states_nothing_is_taken() {
 
 #[test]
 fn extensions_keep_the_ids_of_the_offer() {
-    assert_eq!(parse(CHROMIUM).extensions(), [(Extension::PlayoutDelay, 5)]);
+    assert_eq!(parse(CHROMIUM).extensions(), [(Extension::PlayoutDelay, 5), (Extension::TransportCc, 4)]);
     assert_eq!(parse(FIREFOX).extensions(), [(Extension::PlayoutDelay, 8)]);
     assert_eq!(parse(SAFARI).extensions(), [(Extension::PlayoutDelay, 4), (Extension::AbsCaptureTime, 13)]);
-    assert_eq!(parse(&CHROMIUM.replace("extmap:5 ", "extmap:15 ")).extensions(), []);
+    let without = CHROMIUM.replace("extmap:5 ", "extmap:15 ");
+    assert_eq!(parse(&without).extensions(), [(Extension::TransportCc, 4)]);
+    let unreported = CHROMIUM.replace("rtcp-fb:108 transport-cc", "rtcp-fb:108 x");
+    assert_eq!(parse(&unreported).extensions(), [(Extension::PlayoutDelay, 5)]);
+    assert_eq!(parse(&unreported).feedback().collect::<Vec<_>>(), ["nack", "nack pli", "ccm fir"]);
 }
 
 #[test]
@@ -68,10 +72,11 @@ fn what_describes_the_transport_is_found_where_the_browser_wrote_it() {
     assert!(parse(&sha_1_first).fingerprint().starts_with("9C:0E"));
     let only_sha_1 = FIREFOX.replace("fingerprint:sha-256", "fingerprint:sha-1");
     assert!(matches!(refusal(&only_sha_1), OfferError::Unreadable { .. }));
-    assert_eq!(parse(CHROMIUM).feedback().collect::<Vec<_>>(), ["nack", "nack pli", "ccm fir"]);
+    let all = ["nack", "nack pli", "ccm fir", "transport-cc"];
+    assert_eq!(parse(CHROMIUM).feedback().collect::<Vec<_>>(), all);
     assert_eq!(
         parse(&CHROMIUM.replace("rtcp-fb:108 nack", "rtcp-fb:108 x")).feedback().collect::<Vec<_>>(),
-        ["ccm fir"]
+        ["ccm fir", "transport-cc"]
     );
 }
 

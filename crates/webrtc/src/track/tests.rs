@@ -8,6 +8,7 @@ use super::*;
 use crate::packetise::frames::frame;
 
 const IDS: TrackIds = TrackIds { ssrc: 7, payload_type: 102, rtx: Some((8, 103)) };
+const RTT: Duration = Duration::from_millis(30);
 const GCM: ProtectionProfile = ProtectionProfile::AeadAes128Gcm;
 
 /// A track and the viewer that opens its packets.
@@ -28,7 +29,8 @@ fn bench(ids: TrackIds, extensions: Vec<(Extension, u8)>) -> Bench {
     };
     let srtp = Srtp::from_keys(&keys, GCM, provider.crypto()).unwrap();
     let viewer = Context::new(&[1; 16], &[2; 12], GCM, None, None, provider.crypto()).unwrap();
-    Bench { track: Track::new(ids, extensions), srtp, viewer, now: Instant::now() }
+    let now = Instant::now();
+    Bench { track: Track::new(now, ids, extensions, 4_000_000), srtp, viewer, now }
 }
 
 fn both_extensions() -> Vec<(Extension, u8)> {
@@ -46,14 +48,15 @@ impl Bench {
 
     fn send(&mut self, frame: &Arc<PacketisedFrame>) -> (Vec<Packet>, Vec<usize>) {
         let mut burst = Burst::default();
-        let count = self.track.begin(self.now, frame);
-        self.track.write(0..count, &mut self.srtp, &mut burst).unwrap();
+        let begun = self.track.begin(self.now, frame);
+        self.track.write(self.now, begun, 0..begun.packets, &mut self.srtp, &mut burst).unwrap();
         (self.open(&burst), burst.sizes)
     }
 
     fn send_again(&mut self, sequence_number: u16) -> Option<Packet> {
         let mut burst = Burst::default();
-        let sent = self.track.write_again(self.now, sequence_number, &mut self.srtp, &mut burst).unwrap();
+        let srtp = &mut self.srtp;
+        let sent = self.track.write_again(self.now, sequence_number, RTT, srtp, &mut burst).unwrap();
         assert_eq!(sent, !burst.sizes.is_empty());
         self.open(&burst).pop()
     }
@@ -92,7 +95,9 @@ fn without_negotiated_extensions_headers_have_none() {
 
 #[test]
 fn the_packets_of_a_frame_are_of_one_size_whatever_was_negotiated() {
-    for extensions in [vec![], both_extensions(), both_extensions()[..1].to_vec()] {
+    let number = vec![(Extension::TransportCc, 4)];
+    let all = [both_extensions(), number.clone()].concat();
+    for extensions in [vec![], both_extensions(), both_extensions()[..1].to_vec(), number, all] {
         let (_, sizes) = bench(IDS, extensions).send(&frame(false, 0, 20_000));
         let (last, others) = sizes.split_last().unwrap();
         assert!(others.iter().all(|size| size == &others[0] && last <= size), "{sizes:?}");
@@ -132,11 +137,99 @@ fn what_was_not_sent_or_is_a_second_old_is_not_sent_again() {
     let (packets, _) = bench.send(&frame(true, 0, 5_000));
     let sequence_number = packets[0].header.sequence_number;
     assert!(bench.send_again(sequence_number).is_some());
+    assert_eq!(bench.send_again(sequence_number), None, "the copy cannot have come yet");
+    bench.now += RTT;
+    assert!(bench.send_again(sequence_number).is_some());
+    bench.now += RTT;
+    assert_eq!(bench.send_again(sequence_number), None, "and the time doubles");
+    bench.now += RTT;
+    assert!(bench.send_again(sequence_number).is_some());
     for never in [sequence_number.wrapping_sub(1), sequence_number.wrapping_add(packets.len() as u16)] {
         assert_eq!(bench.send_again(never), None);
     }
     bench.now += Duration::from_millis(1100);
     assert_eq!(bench.send_again(sequence_number), None);
+}
+
+#[test]
+fn a_viewer_that_goes_on_asking_for_what_it_has_gets_four_copies() {
+    let mut bench = bench(IDS, vec![]);
+    let (packets, _) = bench.send(&frame(true, 0, 5_000));
+    let mut copies = 0;
+    for _ in 0..90 {
+        bench.now += Duration::from_millis(10);
+        copies += usize::from(bench.send_again(packets[1].header.sequence_number).is_some());
+    }
+    assert_eq!(copies, usize::from(MAX_COPIES));
+}
+
+#[test]
+fn nothing_from_before_a_fresh_start_is_sent_again() {
+    let mut bench = bench(IDS, vec![]);
+    let (before, _) = bench.send(&frame(true, 0, 5_000));
+    bench.track.leave_behind();
+    let (after, _) = bench.send(&frame(true, 3600, 5_000));
+    assert_eq!(bench.send_again(before[2].header.sequence_number), None);
+    assert!(bench.send_again(after[0].header.sequence_number).is_some());
+}
+
+#[test]
+fn every_packet_has_a_number_of_its_own_for_the_viewers_reports_and_copies_too() {
+    let mut bench = bench(IDS, [both_extensions(), vec![(Extension::TransportCc, 4)]].concat());
+    let number = |packet: &Packet| {
+        let value = packet.header.get_extension(4).unwrap();
+        u16::from_be_bytes([value[0], value[1]])
+    };
+    let (key, _) = bench.send(&frame(true, 0, 5_000));
+    let first = number(&key[0]);
+    let copy = bench.send_again(key[1].header.sequence_number).unwrap();
+    let (delta, _) = bench.send(&frame(false, 3600, 5_000));
+    let numbers: Vec<_> = key.iter().chain([&copy]).chain(&delta).map(number).collect();
+    assert_eq!(numbers, (first..).take(numbers.len()).collect::<Vec<_>>());
+    assert_eq!(delta[0].header.get_extension(9).unwrap().len(), 8, "beside the others");
+}
+
+#[test]
+fn padding_is_copies_of_large_packets_and_none_without_a_stream_for_them() {
+    let mut bench = bench(IDS, vec![(Extension::TransportCc, 4)]);
+    bench.send(&frame(true, 0, 20_000));
+    bench.send(&frame(false, 3600, 200));
+    bench.now += Duration::from_secs(3);
+    let mut burst = Burst::default();
+    bench.track.write_padding(bench.now, 30_000, &mut bench.srtp, &mut burst).unwrap();
+    assert!((28_000..34_000).contains(&burst.bytes.len()), "{}", burst.bytes.len());
+    assert!(bench.open(&burst).iter().all(|packet| packet.header.ssrc == 8));
+    let mut bench = self::bench(TrackIds { rtx: None, ..IDS }, vec![]);
+    bench.send(&frame(true, 0, 20_000));
+    burst.clear();
+    bench.track.write_padding(bench.now, 30_000, &mut bench.srtp, &mut burst).unwrap();
+    assert!(burst.sizes.is_empty());
+}
+
+#[test]
+fn time_goes_on_where_another_rendition_lags_behind() {
+    let mut bench = bench(IDS, vec![]);
+    let times = [3600, 7200, 3600, 7200, 10_800, 14_400].map(|time| {
+        let (packets, _) = bench.send(&frame(false, time, 100));
+        packets[0].header.timestamp.wrapping_sub(bench.track.time_offset)
+    });
+    assert_eq!(times, [3600, 7200, 7290, 7380, 10_800, 14_400]);
+}
+
+#[test]
+fn two_frames_may_be_on_their_way_at_once() {
+    let mut bench = bench(IDS, vec![]);
+    let mut burst = Burst::default();
+    let [first, second] =
+        [frame(true, 0, 5_000), frame(true, 3600, 3_000)].map(|frame| bench.track.begin(bench.now, &frame));
+    for (begun, range) in [(first, 0..2), (second, 0..second.packets), (first, 2..first.packets)] {
+        bench.track.write(bench.now, begun, range, &mut bench.srtp, &mut burst).unwrap();
+    }
+    let mut numbers: Vec<_> = bench.open(&burst).iter().map(|packet| packet.header.sequence_number).collect();
+    assert!(!numbers.is_sorted());
+    numbers.sort_unstable();
+    assert_eq!(numbers.len(), first.packets + second.packets);
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use super::round::{PART, Stream};
 use super::{Worker, room};
 use crate::packetise::PacketisedFrame;
+use crate::peer::Peer;
 use crate::sockets::Patience;
+use crate::track::Begun;
 
 /// A group that began longer ago is not worth sending: from then on there may be a key frame again.
 const RECENT: Duration = Duration::from_millis(500);
@@ -38,8 +40,8 @@ pub(super) struct Newcomer {
     group: u64,
     /// Of the group: the frame to begin next.
     next_frame: usize,
-    /// Of the frame begun last: packets, and how many of them have been sent.
-    packets: usize,
+    /// The frame begun last, and how many of its packets have been sent.
+    frame: Option<Begun>,
     sent: usize,
 }
 
@@ -70,15 +72,8 @@ impl Group {
 impl Newcomer {
     /// `None`: there is no picture to begin with.
     pub(super) fn new(now: Instant, peer: u64, group: &Group) -> Option<Self> {
-        let (next_frame, packets, sent) = Default::default();
-        group.is_recent(now).then_some(Self {
-            peer,
-            due: now,
-            group: group.number,
-            next_frame,
-            packets,
-            sent,
-        })
+        let (next_frame, frame, sent) = Default::default();
+        group.is_recent(now).then_some(Self { peer, due: now, group: group.number, next_frame, frame, sent })
     }
 
     /// The next frame of the group, or of a newer one, which makes the rest of this one needless.
@@ -117,19 +112,23 @@ impl Worker {
 
     /// `false`: there is nothing more for it; it goes on with the others.
     fn send_next(&mut self, stream: &Stream, newcomer: &mut Newcomer) -> bool {
-        if newcomer.sent == newcomer.packets {
-            let Some(frame) = newcomer.next(&stream.group) else { return false };
-            let path = self.residents.get(&newcomer.peer).and_then(|resident| resident.peer.path());
-            let Some(path) = path else { return false };
-            let (room, mut packets) = (room(&mut self.connections, path), 0);
-            self.with_peer(newcomer.peer, |peer, now| packets = peer.begin(now, &frame, room));
-            (newcomer.packets, newcomer.sent) = (packets, 0);
-            if packets == 0 {
-                return false;
+        let frame = match newcomer.frame.filter(|frame| newcomer.sent < frame.packets) {
+            Some(frame) => frame,
+            None => {
+                let Some(frame) = newcomer.next(&stream.group) else { return false };
+                let path = self.residents.get(&newcomer.peer).and_then(|resident| resident.peer.path());
+                let Some(path) = path else { return false };
+                let (room, rendition) = (room(&mut self.connections, path), stream.subscription.rendition());
+                let begin = |peer: &mut Peer, now| newcomer.frame = peer.begin(now, rendition, &frame, room);
+                self.with_peer(newcomer.peer, begin);
+                newcomer.sent = 0;
+                // One that is not for it is passed over.
+                let Some(frame) = newcomer.frame else { return true };
+                frame
             }
-        }
-        let end = newcomer.packets.min(newcomer.sent + PART);
-        self.send_part(newcomer.peer, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
+        };
+        let end = frame.packets.min(newcomer.sent + PART);
+        self.send_part(newcomer.peer, frame, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
         newcomer.sent = end;
         true
     }

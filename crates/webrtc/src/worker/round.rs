@@ -1,16 +1,19 @@
-//! One source's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
+//! One rendition's frames to its peers on a thread: every peer gets a part of the frame before any gets the next, and the
 //! parts of a large one are spread, so that a key frame does not burst the queues on its way.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::newcomers::{self, Group, Newcomer};
 use super::{SENDING_SLICE, Worker, room, send_burst};
+use crate::selection::Renditions;
 use crate::sockets::Patience;
 use crate::source::{Source, Subscription};
+use crate::track::Begun;
 
 /// Packets of a frame that go to a peer at once: 40 KB, about a delta frame at 8 Mb/s.
 pub(super) const PART: usize = 32;
@@ -20,7 +23,7 @@ const SPREAD: Duration = Duration::from_millis(8);
 const PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Stream {
-    subscription: Subscription,
+    pub(super) subscription: Subscription,
     pub(super) members: Vec<u64>,
     pub(super) newcomers: VecDeque<Newcomer>,
     /// What newcomers begin with.
@@ -31,8 +34,8 @@ pub(super) struct Stream {
 
 /// A frame on its way.
 struct Round {
-    /// Each peer, and how many packets the frame has for it.
-    receivers: Vec<(u64, usize)>,
+    /// Each peer, and the packets that the frame has for it.
+    receivers: Vec<(u64, Begun)>,
     patience: Patience,
     begun: Instant,
     next_part: usize,
@@ -60,13 +63,12 @@ impl Stream {
         Self { subscription, members, newcomers, group, round: None, dropped_seen: 0 }
     }
 
-    pub(super) fn source(&self) -> &Arc<Source> {
-        self.subscription.source()
+    fn is_of(&self, source: &Arc<Source>, rendition: usize) -> bool {
+        Arc::ptr_eq(self.subscription.source(), source) && self.subscription.rendition() == rendition
     }
 
-    /// `true`: it gets a picture at once, without another key frame.
-    pub(super) fn join(&mut self, now: Instant, number: u64) -> bool {
-        let newcomer = Newcomer::new(now, number, &self.group);
+    fn join(&mut self, now: Instant, number: u64, is_new: bool) -> bool {
+        let newcomer = Newcomer::new(now, number, &self.group).filter(|_| is_new);
         let has_picture = newcomer.is_some();
         match newcomer {
             Some(newcomer) => self.newcomers.push_back(newcomer),
@@ -97,6 +99,49 @@ impl Stream {
 }
 
 impl Worker {
+    /// Peers whose renditions have changed join and leave streams. A stream begins with its first peer, and whoever joins
+    /// one asks for a key frame unless it gets a picture without.
+    pub(super) fn follow(&mut self) {
+        for number in std::mem::take(&mut self.moved) {
+            let Some(resident) = self.residents.get_mut(&number) else { continue };
+            let source = Arc::clone(&resident.source);
+            let (wanted, followed) = (resident.peer.renditions(), resident.follows);
+            let (begins, ends) = (wanted.without(followed), followed.without(wanted));
+            // Whoever has got pictures of another rendition is not to get older ones of this.
+            let is_new = followed == Renditions::default();
+            resident.follows = wanted;
+            for rendition in ends.iter() {
+                self.streams.retain_mut(|stream| !stream.is_of(&source, rendition) || stream.leave(number));
+            }
+            for rendition in begins.iter() {
+                if self.join(&source, rendition, number, is_new) {
+                    continue;
+                }
+                let asked = catch_unwind(AssertUnwindSafe(|| source.key_frame_needed(rendition)));
+                if asked.is_err() {
+                    self.remove(number, Instant::now(), "its code panicked");
+                }
+            }
+        }
+    }
+
+    /// `true`: it gets a picture without another key frame.
+    fn join(&mut self, source: &Arc<Source>, rendition: usize, number: u64, is_new: bool) -> bool {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.is_of(source, rendition)) {
+            return stream.join(Instant::now(), number, is_new);
+        }
+        let (waking, worker) = (Arc::downgrade(&self.shared), self.number);
+        let wake = move || {
+            if let Some(shared) = waking.upgrade() {
+                shared.wake(worker);
+            }
+        };
+        let mut stream = Stream::new(source.subscribe(rendition, Box::new(wake)));
+        let has_picture = stream.join(Instant::now(), number, is_new);
+        self.streams.push(stream);
+        has_picture
+    }
+
     /// Sends whatever is due of every stream.
     pub(super) fn send_frames(&mut self) {
         self.left.clear();
@@ -123,12 +168,13 @@ impl Worker {
             return;
         }
         let start = round.next_part * PART;
-        while let Some(&(number, count)) = round.receivers.get(round.next_receiver) {
+        while let Some(&(number, frame)) = round.receivers.get(round.next_receiver) {
             if begun.elapsed() >= SENDING_SLICE {
                 return;
             }
-            if start < count {
-                self.send_part(number, start..count.min(start + PART), &mut round.patience);
+            if start < frame.packets {
+                let part = start..frame.packets.min(start + PART);
+                self.send_part(number, frame, part, &mut round.patience);
             }
             round.next_receiver += 1;
         }
@@ -145,9 +191,9 @@ impl Worker {
         let dropped = stream.subscription.dropped.load(Ordering::Relaxed);
         let missed = dropped - std::mem::replace(&mut stream.dropped_seen, dropped);
         let mut receivers = Vec::with_capacity(stream.members.len());
-        let mut longest = 1;
+        let (rendition, mut longest) = (stream.subscription.rendition(), 1);
         for &number in &stream.members {
-            let mut packets = 0;
+            let mut begun = None;
             let Some(resident) = self.residents.get(&number) else { continue };
             let Some(path) = resident.peer.path() else { continue };
             let room = room(&mut self.connections, path);
@@ -155,11 +201,11 @@ impl Worker {
                 if missed > 0 {
                     peer.counters().frames_dropped(missed);
                 }
-                packets = peer.begin(now, &frame, room);
+                begun = peer.begin(now, rendition, &frame, room);
             });
-            if packets > 0 {
-                receivers.push((number, packets));
-                longest = longest.max(packets);
+            if let Some(begun) = begun {
+                receivers.push((number, begun));
+                longest = longest.max(begun.packets);
             }
         }
         // Where the network does not carry everybody, it is somebody else's turn to be last next time.
@@ -169,13 +215,19 @@ impl Worker {
         Some(Round { receivers, patience, begun, next_part, parts: longest.div_ceil(PART), next_receiver })
     }
 
-    pub(super) fn send_part(&mut self, number: u64, range: Range<usize>, patience: &mut Patience) {
+    pub(super) fn send_part(
+        &mut self,
+        number: u64,
+        begun: Begun,
+        range: Range<usize>,
+        patience: &mut Patience,
+    ) {
         let Some(path) = self.residents.get(&number).and_then(|resident| resident.peer.path()) else {
             return;
         };
         let mut burst = std::mem::take(&mut self.burst);
         burst.clear();
-        self.with_peer(number, |peer, now| peer.write(now, range, &mut burst));
+        self.with_peer(number, |peer, now| peer.write(now, begun, range, &mut burst));
         send_burst(&self.shared.sockets, &mut self.connections, path, &burst, patience);
         self.burst = burst;
     }

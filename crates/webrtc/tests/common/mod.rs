@@ -16,7 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use wallcast_webrtc::{Answer, OfferError, Peers, PeersConfig, ProfileLevelId, Source, SourceFrame};
+use wallcast_webrtc::{
+    Answer, OfferError, Peers, PeersConfig, ProfileLevelId, Rendition, Source, SourceFrame,
+};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
@@ -47,6 +49,15 @@ fn access_unit(number: u32, key: bool) -> Bytes {
     unit.into()
 }
 
+pub fn rendition(on_key_frame_needed: Box<dyn Fn() + Send + Sync>) -> Rendition {
+    Rendition {
+        name: "1080p".to_owned(),
+        profile: ProfileLevelId::constrained_baseline(40),
+        bitrate_bps: 4_000_000,
+        on_key_frame_needed,
+    }
+}
+
 impl Wall {
     pub fn start() -> Self {
         let key_frames_asked = Arc::new(AtomicUsize::new(0));
@@ -54,7 +65,7 @@ impl Wall {
         let on_needed = Box::new(move || {
             asked.fetch_add(1, Ordering::SeqCst);
         });
-        let source = Source::new("wall", ProfileLevelId::constrained_baseline(40), on_needed);
+        let source = Source::new("wall", vec![rendition(on_needed)]);
         let (asked, stopping, fed) = (Arc::clone(&key_frames_asked), Arc::clone(&stop), Arc::clone(&source));
         let thread = std::thread::spawn(move || {
             let mut served = 0;
@@ -65,12 +76,10 @@ impl Wall {
                 let wanted = asked.load(Ordering::SeqCst);
                 let key = wanted != std::mem::replace(&mut served, wanted);
                 let data = access_unit(number, key);
-                fed.push(&SourceFrame {
-                    data,
-                    key,
-                    rtp_time: number.wrapping_mul(1800),
-                    captured: Instant::now(),
-                });
+                fed.push(
+                    0,
+                    &SourceFrame { data, key, rtp_time: number.wrapping_mul(1800), captured: Instant::now() },
+                );
                 std::thread::sleep(Duration::from_millis(20));
             }
         });

@@ -1,0 +1,360 @@
+//! What a viewer gets of what there is: every frame of the best rendition, or less while its path does not carry that; and
+//! when to try for more.
+//!
+//! Down goes at once to what fits the measured rate. Up goes after a time that doubles with each try that failed, so that
+//! a viewer behind a narrow path does not flicker between two pictures.
+
+use std::time::{Duration, Instant};
+
+use crate::congestion::{Limit, Overload};
+use crate::packetise::Rates;
+use crate::stats::FrameShare;
+
+const FIRST_TRY: Duration = Duration::from_secs(5);
+const POSTPONED: Duration = Duration::from_secs(1);
+const LAST_TRY: Duration = Duration::from_secs(60);
+/// A step up that is taken back within this time has failed.
+const TRIAL: Duration = Duration::from_secs(15);
+/// Headers, retransmissions, and frames that are larger than others.
+const HEADROOM_PERCENT: u64 = 115;
+/// What a try has to show beyond: a path that just fits would be left again.
+const UP_PERCENT: u64 = 125;
+/// A rendition that gave no key frame is not asked for again for so long.
+const UNUSABLE: Duration = Duration::from_secs(30);
+/// Half of the frames is worth a level when it saves a tenth.
+const WORTH_PERCENT: u64 = 90;
+
+/// A part of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub(crate) rendition: usize,
+    pub(crate) share: FrameShare,
+}
+
+impl Level {
+    pub(crate) const BEST: Self = Self { rendition: 0, share: FrameShare::All };
+}
+
+pub(crate) struct Ladder {
+    /// What the encoders aim at, best rendition first.
+    bitrates: Box<[u64]>,
+    /// The rendition that is sent, and what it takes.
+    rates: Option<(usize, Rates)>,
+    level: Level,
+    limited_by: Option<Limit>,
+    unusable: Box<[Option<Instant>]>,
+    /// After a step, until the next: what was on its way, and a queue, are to be gone by then.
+    settle: Duration,
+    settled_at: Option<Instant>,
+    next_try: Option<Instant>,
+    patience: Duration,
+    /// When, and from where.
+    stepped_up: Option<(Instant, Level)>,
+}
+
+impl Ladder {
+    pub(crate) fn new(bitrates: Box<[u64]>) -> Self {
+        Self {
+            unusable: vec![None; bitrates.len()].into(),
+            bitrates,
+            rates: None,
+            level: Level::BEST,
+            limited_by: None,
+            settle: Duration::ZERO,
+            settled_at: None,
+            next_try: None,
+            patience: FIRST_TRY,
+            stepped_up: None,
+        }
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    pub(crate) fn limited_by(&self) -> Option<Limit> {
+        self.limited_by
+    }
+
+    pub(crate) fn set_settle(&mut self, settle: Duration) {
+        self.settle = settle;
+    }
+
+    pub(crate) fn set_rates(&mut self, rendition: usize, rates: Rates) {
+        self.rates = Some((rendition, rates));
+    }
+
+    /// When more may be tried; `None` while everything is sent.
+    pub(crate) fn next_try(&self) -> Option<Instant> {
+        self.next_try
+    }
+
+    /// What the best level takes, with what a try has to show beyond.
+    pub(crate) fn aim_bps(&self) -> u64 {
+        self.need(Level::BEST) * UP_PERCENT / 100
+    }
+
+    /// What is sent changed now, or was more for a moment: it is judged anew.
+    pub(crate) fn handle_in_effect(&mut self, now: Instant) {
+        self.settled_at = Some(now + self.settle);
+    }
+
+    pub(crate) fn handle_overload(&mut self, now: Instant, overload: Overload) {
+        if self.settled_at.is_some_and(|settled| now < settled) {
+            return;
+        }
+        // A trial that fails ends where it began: what is measured meanwhile is the trial's disorder.
+        let before = self.stepped_up.filter(|(at, _)| now < *at + TRIAL).map(|(_, before)| before);
+        let before = before.filter(|before| self.need(*before) < self.need(self.level));
+        let Some(level) = before.or_else(|| self.below(now, overload.carries_bps)) else { return };
+        self.limited_by = Some(overload.limit);
+        self.step(now, level);
+        self.failed(now);
+    }
+
+    /// More may be tried, and a train came through at `bps`; 0: hardly any of it did.
+    pub(crate) fn handle_measured(&mut self, now: Instant, bps: u64) {
+        self.last_step_holds(now);
+        let fits = |level: &Level| self.need(*level) * UP_PERCENT / 100 <= bps;
+        let found = self.above(now).find(fits);
+        match found {
+            Some(level) => self.step_up(now, level),
+            None => self.failed(now),
+        }
+    }
+
+    /// More may be tried, and nothing can be measured before.
+    pub(crate) fn handle_try(&mut self, now: Instant) {
+        self.last_step_holds(now);
+        let next = self.above(now).last();
+        match next {
+            Some(level) => self.step_up(now, level),
+            None => self.failed(now),
+        }
+    }
+
+    /// More may be tried, but this is no time for it.
+    pub(crate) fn postpone(&mut self, now: Instant) {
+        self.next_try = Some(now + POSTPONED);
+    }
+
+    /// No key frame came of the rendition that was waited for, and `stays` is what is sent.
+    pub(crate) fn handle_no_show(&mut self, now: Instant, stays: usize) {
+        self.unusable[self.level.rendition] = Some(now + UNUSABLE);
+        let was_down = self.level.rendition > stays;
+        self.failed(now);
+        self.limited_by = Some(Limit::Rendition);
+        let share = match was_down {
+            // It cannot be had, and what is sent is too much: less of that, then.
+            true if self.saves_half() => FrameShare::Half,
+            true => FrameShare::KeyOnly,
+            false => FrameShare::All,
+        };
+        self.step(now, Level { rendition: stays, share });
+    }
+
+    fn step_up(&mut self, now: Instant, level: Level) {
+        self.stepped_up = Some((now, self.level));
+        self.limited_by = self.limited_by.filter(|_| level != Level::BEST);
+        self.next_try = Some(now + TRIAL);
+        self.step(now, level);
+    }
+
+    fn step(&mut self, now: Instant, level: Level) {
+        self.level = level;
+        self.handle_in_effect(now);
+        if level == Level::BEST && self.limited_by != Some(Limit::Rendition) {
+            (self.limited_by, self.next_try) = (None, None);
+        }
+    }
+
+    fn last_step_holds(&mut self, now: Instant) {
+        if self.stepped_up.take_if(|(at, _)| *at + TRIAL <= now).is_some() {
+            self.patience = (self.patience / 2).max(FIRST_TRY);
+        }
+    }
+
+    /// The next try is put off, the longer the more have failed in a row.
+    fn failed(&mut self, now: Instant) {
+        let in_vain = self.next_try.is_some_and(|due| due <= now)
+            || self.stepped_up.take().is_some_and(|(at, _)| now < at + TRIAL);
+        self.patience = if in_vain { (self.patience * 2).min(LAST_TRY) } else { FIRST_TRY };
+        self.next_try = Some(now + self.patience);
+    }
+
+    /// Everything that could be sent, best first; but for key frames alone, the last resort.
+    fn levels(&self, now: Instant) -> impl Iterator<Item = Level> {
+        let usable = move |&rendition: &usize| {
+            rendition == self.level.rendition || self.unusable[rendition].is_none_or(|until| until <= now)
+        };
+        (0..self.bitrates.len()).filter(usable).flat_map(|rendition| {
+            let half = self.saves_half().then_some(FrameShare::Half);
+            [Some(FrameShare::All), half].into_iter().flatten().map(move |share| Level { rendition, share })
+        })
+    }
+
+    /// The best level below that fits. Key frames alone only where not even the least of the others does.
+    fn below(&self, now: Instant, carries_bps: u64) -> Option<Level> {
+        if self.level.share == FrameShare::KeyOnly {
+            return None;
+        }
+        let need = self.need(self.level);
+        let lower = || self.levels(now).filter(|level| self.need(*level) < need);
+        let fits = |level: &Level| self.need(*level) * HEADROOM_PERCENT / 100 <= carries_bps;
+        let least = lower().min_by_key(|level| self.need(*level));
+        lower().find(fits).or(least).or_else(|| {
+            let rendition = self.level.rendition;
+            (carries_bps < need).then_some(Level { rendition, share: FrameShare::KeyOnly })
+        })
+    }
+
+    /// The levels above, best first.
+    fn above(&self, now: Instant) -> impl Iterator<Item = Level> {
+        let need = self.need(self.level);
+        self.levels(now).filter(move |level| self.need(*level) > need)
+    }
+
+    /// Bits a second. Of a rendition that is not sent it is as much of what its encoder aims at as of the one that is.
+    fn need(&self, level: Level) -> u64 {
+        let Level { rendition, share } = level;
+        let aimed = self.bitrates[rendition];
+        let all = match self.rates {
+            None => aimed,
+            Some((sent, rates)) if sent == rendition => rates.all_bps,
+            Some((sent, rates)) => {
+                let busy = (rates.all_bps * 1000 / self.bitrates[sent].max(1)).clamp(250, 1500);
+                aimed * busy / 1000
+            }
+        };
+        match (share, self.rates) {
+            (FrameShare::KeyOnly, _) => 0,
+            (FrameShare::Half, Some((_, rates))) => all * rates.kept_percent() / 100,
+            _ => all,
+        }
+    }
+
+    /// All renditions are made alike: what is true of the one that is sent is taken to be of the others.
+    fn saves_half(&self) -> bool {
+        self.rates.is_some_and(|(_, rates)| rates.kept_percent() < WORTH_PERCENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: Level = Level::BEST;
+    const LARGE_HALF: Level = Level { rendition: 0, share: FrameShare::Half };
+    const SMALL: Level = Level { rendition: 1, share: FrameShare::All };
+    const SMALL_HALF: Level = Level { rendition: 1, share: FrameShare::Half };
+    const SMALL_KEYS: Level = Level { rendition: 1, share: FrameShare::KeyOnly };
+
+    struct Climber {
+        ladder: Ladder,
+        now: Instant,
+    }
+
+    /// 1080p at 4 Mb/s and 540p at 1 Mb/s, `kept` per cent of them in frames that others need.
+    fn climber(kept: u64) -> Climber {
+        let mut ladder = Ladder::new(vec![4_000_000, 1_000_000].into());
+        ladder.set_settle(Duration::from_millis(1500));
+        ladder.set_rates(0, Rates { all_bps: 4_000_000, kept_bps: 40_000 * kept });
+        Climber { ladder, now: Instant::now() }
+    }
+
+    impl Climber {
+        fn overload(&mut self, carries_bps: u64) -> Level {
+            self.now += Duration::from_secs(2);
+            self.ladder.handle_overload(self.now, Overload { limit: Limit::Delay, carries_bps });
+            self.ladder.level()
+        }
+
+        /// Waits for the next try; how long that was.
+        fn wait(&mut self) -> Duration {
+            let due = self.ladder.next_try().unwrap_or(self.now);
+            let waited = due - self.now;
+            self.now = due;
+            waited
+        }
+    }
+
+    #[test]
+    fn down_goes_to_the_best_that_fits() {
+        for (carries_bps, expected) in
+            [(3_500_000, LARGE_HALF), (1_500_000, SMALL), (800_000, SMALL_HALF), (100_000, SMALL_HALF)]
+        {
+            assert_eq!(climber(65).overload(carries_bps), expected, "{carries_bps} b/s");
+        }
+        assert_eq!(climber(100).overload(3_500_000), SMALL, "no frame can be left out");
+    }
+
+    #[test]
+    fn key_frames_alone_are_the_last_resort_and_nothing_comes_after() {
+        let mut climber = climber(65);
+        let levels = [0; 4].map(|_| climber.overload(100_000));
+        assert_eq!(levels, [SMALL_HALF, SMALL_KEYS, SMALL_KEYS, SMALL_KEYS]);
+        let mut late = self::climber(65);
+        assert_eq!(late.overload(700_000), SMALL_HALF);
+        assert_eq!(late.overload(700_000), SMALL_HALF, "a long queue alone is no reason for a slide show");
+    }
+
+    #[test]
+    fn one_step_settles_before_the_next() {
+        let mut climber = climber(65);
+        climber.overload(3_500_000);
+        climber.now -= Duration::from_millis(1500);
+        assert_eq!(climber.overload(100_000), LARGE_HALF);
+        assert_eq!(climber.overload(100_000), SMALL_HALF);
+    }
+
+    #[test]
+    fn up_goes_to_what_was_measured_and_the_best_has_no_limit() {
+        for (bps, expected) in [(30_000_000, LARGE), (4_200_000, LARGE_HALF), (1_400_000, SMALL)] {
+            let mut climber = climber(65);
+            climber.overload(100_000);
+            assert_eq!(climber.wait(), FIRST_TRY);
+            climber.ladder.handle_measured(climber.now, bps);
+            assert_eq!(climber.ladder.level(), expected, "{bps} b/s");
+            assert_eq!(climber.ladder.limited_by().is_none(), expected == LARGE);
+            assert_eq!(climber.ladder.next_try().is_none(), expected == LARGE);
+        }
+    }
+
+    #[test]
+    fn tries_that_fail_become_rare_and_one_that_holds_begins_anew() {
+        let mut climber = climber(100);
+        climber.overload(1_500_000);
+        let mut waits = Vec::new();
+        for _ in 0..3 {
+            waits.push(climber.wait().as_secs());
+            climber.ladder.handle_measured(climber.now, 1_500_000);
+        }
+        for _ in 0..3 {
+            waits.push(climber.wait().as_secs());
+            climber.ladder.handle_try(climber.now);
+            assert_eq!(climber.ladder.level(), LARGE);
+            climber.overload(1_500_000);
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+        climber.wait();
+        climber.ladder.handle_try(climber.now);
+        climber.now += Duration::from_secs(100);
+        climber.overload(1_500_000);
+        assert_eq!(climber.wait(), FIRST_TRY);
+    }
+
+    #[test]
+    fn a_rendition_that_does_not_come_is_left_alone_for_a_while() {
+        let mut climber = climber(100);
+        assert_eq!(climber.overload(1_500_000), SMALL);
+        climber.ladder.handle_no_show(climber.now, 0);
+        assert_eq!(climber.ladder.level(), Level { rendition: 0, share: FrameShare::KeyOnly });
+        assert_eq!(climber.ladder.limited_by(), Some(Limit::Rendition));
+        climber.wait();
+        climber.ladder.handle_measured(climber.now, 1_500_000);
+        assert_eq!(climber.ladder.level().share, FrameShare::KeyOnly, "it does not fit");
+        climber.now += UNUSABLE;
+        climber.ladder.handle_measured(climber.now, 1_500_000);
+        assert_eq!(climber.ladder.level(), SMALL);
+    }
+}
