@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+pub use whep::Whep;
+
 use super::film::Film;
 use super::viewers::Door;
 use crate::cpu;
@@ -139,7 +141,11 @@ pub fn serve_if_asked() -> anyhow::Result<()> {
         return Ok(());
     }
     // Before there is a thread: runtimes count the cores that they may use.
-    cpu::pin(SERVERS_CORE)?;
+    if ours::threads() == 1 {
+        cpu::pin(SERVERS_CORE)?;
+    } else {
+        cpu::unpin()?;
+    }
     std::thread::spawn(|| {
         // Ends with whoever holds the other end, even where that is killed.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
