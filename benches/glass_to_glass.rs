@@ -177,12 +177,13 @@ impl Bench<'_> {
             println!("|  | {part} | | | {:.2} | {:.2} | {:.2} | |", shares[0], shares[1], shares[2]);
         });
         let (expected, seen) = (self.span.as_secs() * 25 * self.films.len() as u64, delays.count() as u64);
-        let lookers = if self.what == What::Server { 1 + viewers / DECRYPTING } else { 1 } as u64;
-        assert!(
-            seen * 10 >= expected * lookers * 8,
-            "{seen} pictures were read, expected {}",
-            expected * lookers
-        );
+        let (lookers, tenths) = match self.what {
+            What::Server => (1 + viewers / DECRYPTING, 8),
+            // A page is not told of a picture that the next one overtook on the way to the screen.
+            What::Glass => (1, 5),
+        };
+        let expected = expected * lookers as u64;
+        assert!(seen * 10 >= expected * tenths, "{seen} pictures were read, expected {expected}");
         delays
     }
 }
