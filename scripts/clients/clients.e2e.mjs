@@ -75,7 +75,7 @@ async function run(t, client, { seconds = LONG_S, args = [], listen, ...how } = 
   t.after(() => path.close());
   const [program, script] = command;
   const given = [join(here, script), `${path.url}/whep/wall`, '--seconds', String(seconds), ...args];
-  const child = spawn(program, given, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+  const child = spawn(program, given, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 90_000 });
   let [out, complaints, viewer, running] = ['', '', null, true];
   child.stdout.on('data', (bytes) => (out += bytes));
   child.stderr.on('data', (bytes) => (complaints += bytes));

@@ -23,6 +23,9 @@ export async function launchFirefox(executable, settings, environment = {}) {
     env: { ...process.env, ...environment, HOME: profile, MOZ_CRASHREPORTER_DISABLE: '1' },
   });
   const ended = once(child, 'exit');
+  // Whoever ends this program for being late ends Firefox too.
+  process.once('SIGTERM', () => process.exit(1));
+  process.once('exit', () => child.kill('SIGKILL'));
   const close = async () => {
     const impatient = setTimeout(() => child.kill('SIGKILL'), 5_000);
     child.kill('SIGTERM');
