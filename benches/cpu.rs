@@ -45,6 +45,13 @@ pub fn pin(core: usize) -> anyhow::Result<()> {
     rustix::thread::sched_setaffinity(None, &only).with_context(|| format!("no core {core} to run on"))
 }
 
+/// Lets this thread, and what it starts from now on, run everywhere again.
+pub fn unpin() -> anyhow::Result<()> {
+    let mut every = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|core| every.set(core));
+    rustix::thread::sched_setaffinity(None, &every).context("no cores to run on")
+}
+
 /// The median; of an even number the lower one.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

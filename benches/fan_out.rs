@@ -1,7 +1,7 @@
 //! What does a viewer cost? CPU and memory of a server over the number of WebRTC viewers, all servers with the same film:
 //! 1080p, 25 fps, 4 Mb/s, encoded before.
 //!
-//! `nice -n -10 cargo bench -p wallcast-benches --bench fan_out [-- SECONDS] [MOST] [ours plain bare janus aiortc]`
+//! `nice -n -10 cargo bench -p wallcast-benches --bench fan_out [-- SECONDS] [MOST] [STEPS…] [ours plain bare janus aiortc]`
 //!
 //! * `ours`: `wallcast-webrtc`. `plain`: the crate `webrtc` 0.21.1 as it comes. `bare`: AES-128-GCM and one segmented send a
 //!   frame and receiver. `janus`: Debian's. `aiortc`: of PyPI; `AIORTC_PYTHON` is the interpreter that has it. What is not
@@ -10,7 +10,11 @@
 //!   50 decrypts and compares what it gets with the film; see `fan_out/viewers.rs`.
 //! * CPU seconds of all threads of the server. Loopback lets the sender pay for the receiver's half of the kernel's work,
 //!   the floor included.
-//! * Each server climbs from 10 viewers up to `MOST` or until its core is full, in the order A B … B A; medians.
+//! * Each server climbs from 10 viewers up to `MOST` or until its core is full, in the order A B … B A; medians. `STEPS` are
+//!   other numbers of viewers, and are all taken, whatever becomes of them: `2 1000 400 1000` lets in 600 at once.
+//!
+//! `FAN_OUT_THREADS=2` gives `ours` two threads and both cores, to see that they share the work; the viewers' core is one of
+//! them.
 //!
 //! A plot goes to `artifacts/bench_fan_out/fan_out.svg`.
 
@@ -72,6 +76,8 @@ fn main() -> anyhow::Result<()> {
     let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     let span = Duration::from_secs(numbers.first().map_or(8, |seconds| *seconds as u64));
     let most = numbers.get(1).copied().unwrap_or(1000);
+    let given = numbers.get(2..).filter(|given| !given.is_empty());
+    let climb_by = Climb { span, steps: given.unwrap_or(&STEPS), most, is_stubborn: given.is_some() };
     let is_named = |kind: &Kind| arguments.iter().any(|argument| argument == kind.name());
     let any_named = Kind::ALL.iter().any(is_named);
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| !any_named || is_named(kind)).collect();
@@ -93,7 +99,7 @@ fn main() -> anyhow::Result<()> {
         if skipped.contains(&kind) {
             continue;
         }
-        if let Err(error) = climb(kind, &film, &film_file, span, most, &mut points) {
+        if let Err(error) = climb(kind, &film, &film_file, &climb_by, &mut points) {
             println!("{kind}: skipped: {error:#}");
             skipped.push(kind);
         }
@@ -102,25 +108,34 @@ fn main() -> anyhow::Result<()> {
     report(&kinds, &points, &folder)
 }
 
+/// How far, and by which steps.
+struct Climb<'a> {
+    /// Of a measurement.
+    span: Duration,
+    steps: &'a [usize],
+    most: usize,
+    /// Goes on after a step that does not count.
+    is_stubborn: bool,
+}
+
 fn climb(
     kind: Kind,
     film: &Film,
     file: &Path,
-    span: Duration,
-    most: usize,
+    by: &Climb<'_>,
     points: &mut Vec<Point>,
 ) -> anyhow::Result<()> {
     let mut server = Server::start(kind, file, Duration::ZERO)?;
     let mut fleet = Fleet::new(film.recogniser(), DECRYPTING)?;
-    for viewers in STEPS.into_iter().filter(|viewers| *viewers <= most) {
+    for viewers in by.steps.iter().copied().filter(|viewers| *viewers <= by.most) {
         let joining = Instant::now();
         if let Err(error) = fleet.grow(viewers, server.door()) {
             println!("{kind:>6} {viewers:>5} viewers: {error:#}");
-            return if viewers == STEPS[0] { Err(error) } else { Ok(()) };
+            return if viewers == by.steps[0] { Err(error) } else { Ok(()) };
         }
         let joined = joining.elapsed();
         fleet.run(SETTLE);
-        let point = measure(kind, viewers, &server, &mut fleet, span)?;
+        let point = measure(kind, viewers, &server, &mut fleet, by.span)?;
         println!(
             "{kind:>6} {viewers:>5} viewers: {:.3} cores, {:.2} µs a packet, {:.2} frames a second, {} lost, {:.1} MB, {} frames whole, {} broken; joined in {:.1} s{}",
             point.cores,
@@ -134,7 +149,7 @@ fn climb(
             if point.is_good() { "" } else { "; does not count" }
         );
         points.push(point);
-        if point.cores > FULL || !point.is_good() {
+        if !by.is_stubborn && (point.cores > FULL || !point.is_good()) {
             break;
         }
     }
@@ -180,7 +195,10 @@ struct Summary {
 fn summary(kind: Kind, points: &[Point]) -> Option<Summary> {
     let good =
         |viewers: usize| points.iter().filter(move |p| p.kind == kind && p.viewers == viewers && p.is_good());
-    let medians = STEPS.into_iter().filter_map(|viewers| {
+    let mut steps: Vec<usize> = points.iter().map(|point| point.viewers).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    let medians = steps.into_iter().filter_map(|viewers| {
         let middle = |what: fn(&Point) -> f64| median(good(viewers).map(what).collect());
         let (cores, resident) = (middle(|p| p.cores), middle(|p| p.resident));
         Some(Point {

@@ -144,7 +144,9 @@ export class WhepClient extends EventTarget {
     const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     const gone = await this.environment
       .fetch(session, { method: "HEAD", headers: this.#headers({}), signal })
-      .then((response) => response.status === 404, (error) => error.name !== "TimeoutError");
+      // Chromium takes an answer that nobody reads to its end for an aborted one.
+      .then((response) => response.text().then(() => response.status === 404))
+      .catch((error) => error.name !== "TimeoutError");
     if (session !== this.#session) return;
     this.#checked = null;
     if (gone) this.restart(reason);

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+pub use whep::Whep;
+
 use super::film::Film;
 use super::viewers::Door;
 use crate::cpu;
@@ -127,7 +129,7 @@ impl Drop for Server {
 }
 
 /// The way in to any WHEP server, by its endpoint.
-pub fn whep(url: &str) -> impl Door {
+pub fn whep(url: &str) -> impl Door + use<> {
     whep::Whep::new(url)
 }
 
@@ -139,7 +141,11 @@ pub fn serve_if_asked() -> anyhow::Result<()> {
         return Ok(());
     }
     // Before there is a thread: runtimes count the cores that they may use.
-    cpu::pin(SERVERS_CORE)?;
+    if ours::threads() == 1 {
+        cpu::pin(SERVERS_CORE)?;
+    } else {
+        cpu::unpin()?;
+    }
     std::thread::spawn(|| {
         // Ends with whoever holds the other end, even where that is killed.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());

@@ -66,7 +66,9 @@ pub enum Admission {
 /// All of them.
 pub struct Fleet {
     identity: Arc<Identity>,
+    /// What is decrypted is compared with it; without, it is kept.
     recogniser: Option<Arc<Recogniser>>,
+    /// 0: nobody decrypts.
     one_in: usize,
     viewers: Vec<Viewer>,
     inbox: Inbox,
@@ -102,6 +104,11 @@ impl Fleet {
         Self::with(None, one_in)
     }
 
+    /// Nobody yet, and nobody will decrypt.
+    pub fn counting() -> anyhow::Result<Self> {
+        Self::with(None, 0)
+    }
+
     fn with(recogniser: Option<Arc<Recogniser>>, one_in: usize) -> anyhow::Result<Self> {
         let identity = Arc::new(Identity::generate()?);
         Ok(Self { identity, recogniser, one_in, viewers: Vec::new(), inbox: Inbox::default() })
@@ -110,11 +117,7 @@ impl Fleet {
     /// Lets viewers in one after another until there are `count`, and waits until each of them gets packets.
     pub fn grow(&mut self, count: usize, door: &mut dyn Door) -> anyhow::Result<()> {
         while self.viewers.len() < count {
-            let number = self.viewers.len() + 1;
-            let decrypts = number == 1 || number.is_multiple_of(self.one_in);
-            let viewer = self.enter(decrypts, door).with_context(|| format!("viewer {number}"))?;
-            self.viewers.push(viewer);
-            self.sweep();
+            self.join(door)?;
         }
         let deadline = Instant::now() + JOIN_TIMEOUT;
         while self.totals().watching < count {
@@ -128,6 +131,30 @@ impl Fleet {
             self.run(SWEEP);
         }
         Ok(())
+    }
+
+    /// Lets one more in, and does not wait for its packets.
+    pub fn join(&mut self, door: &mut dyn Door) -> anyhow::Result<()> {
+        let number = self.viewers.len() + 1;
+        let decrypts = self.one_in > 0 && (number == 1 || number.is_multiple_of(self.one_in));
+        let viewer = self.enter(decrypts, door).with_context(|| format!("viewer {number}"))?;
+        self.viewers.push(viewer);
+        self.sweep();
+        Ok(())
+    }
+
+    /// The last `count` leave: they say goodbye (DTLS `close_notify`), or they are `rude` and are just not there any more.
+    pub fn leave(&mut self, count: usize, rude: bool) {
+        for mut viewer in self.viewers.drain(self.viewers.len().saturating_sub(count)..) {
+            if !rude {
+                viewer.say_goodbye(Instant::now());
+            }
+        }
+    }
+
+    /// Of each viewer, in the order of their coming: from its offer to the end of its first frame.
+    pub fn first_frames(&self) -> impl Iterator<Item = Option<Duration>> + '_ {
+        self.viewers.iter().map(|viewer| viewer.first_frame)
     }
 
     /// Receives for so long.
@@ -206,7 +233,8 @@ impl Fleet {
         };
         socket.connect(server)?;
         let report_due = now + REPORT_INTERVAL.mul_f64(random_range(1.0..2.0));
-        Ok(Viewer { socket, server, phase, stream, reports: None, report_due, ended: None })
+        let (entered, first_frame, reports, ended) = (now, None, None, None);
+        Ok(Viewer { socket, server, entered, first_frame, phase, stream, reports, report_due, ended })
     }
 
     fn sweep(&mut self) {
@@ -223,6 +251,8 @@ impl Fleet {
 struct Viewer {
     socket: UdpSocket,
     server: SocketAddr,
+    entered: Instant,
+    first_frame: Option<Duration>,
     phase: Phase,
     stream: Stream,
     /// Seals receiver reports.
@@ -237,7 +267,11 @@ enum Phase {
         ice: Ice,
         handshake: Box<Handshake>,
     },
-    Watching(Ice),
+    /// The handshake is through; it is for the goodbye.
+    Watching {
+        ice: Ice,
+        handshake: Box<Handshake>,
+    },
     /// It has nothing to say.
     Bare,
 }
@@ -258,8 +292,20 @@ impl Viewer {
                 _ => rest.push(datagram.to_vec()),
             }
         });
+        if self.first_frame.is_none() && self.stream.frames > 0 {
+            self.first_frame = Some(now - self.entered);
+        }
         for datagram in rest {
             self.handle(now, &datagram, identity);
+        }
+    }
+
+    fn say_goodbye(&mut self, now: Instant) {
+        if let Phase::Joining { handshake, .. } | Phase::Watching { handshake, .. } = &mut self.phase {
+            handshake.close(now);
+            while let Some(datagram) = handshake.poll_transmit() {
+                let _ = self.socket.send(&datagram);
+            }
         }
     }
 
@@ -267,7 +313,7 @@ impl Viewer {
     fn handle(&mut self, now: Instant, datagram: &[u8], identity: &Identity) {
         let is_stun = datagram.first().is_some_and(|first| *first < 4);
         match &mut self.phase {
-            Phase::Joining { ice, .. } | Phase::Watching(ice) if is_stun => {
+            Phase::Joining { ice, .. } | Phase::Watching { ice, .. } if is_stun => {
                 let answer = ice.handle(now, datagram, self.server, identity.crypto());
                 let _ = answer.map(|answer| self.socket.send(&answer));
             }
@@ -277,10 +323,10 @@ impl Viewer {
                 }
             }
             // The server says goodbye (an alert).
-            Phase::Watching(_) if datagram.first() == Some(&21) => {
+            Phase::Watching { .. } if datagram.first() == Some(&21) => {
                 self.ended.get_or_insert_with(|| "the server said goodbye".to_owned());
             }
-            Phase::Watching(_) | Phase::Bare => {}
+            Phase::Watching { .. } | Phase::Bare => {}
         }
         self.advance(now);
     }
@@ -288,13 +334,13 @@ impl Viewer {
     fn due(&self) -> Instant {
         match &self.phase {
             Phase::Joining { ice, handshake } => ice.due().min(handshake.due()),
-            Phase::Watching(ice) => ice.due().min(self.report_due),
+            Phase::Watching { ice, .. } => ice.due().min(self.report_due),
             Phase::Bare => self.report_due + Duration::from_secs(3600),
         }
     }
 
     fn timeout(&mut self, now: Instant, identity: &Identity) {
-        if let Phase::Joining { ice, .. } | Phase::Watching(ice) = &mut self.phase {
+        if let Phase::Joining { ice, .. } | Phase::Watching { ice, .. } = &mut self.phase {
             let check = ice.poll(now, identity.crypto());
             let _ = check.map(|check| self.socket.send(&check));
             if ice.is_lost(now) {
@@ -331,8 +377,8 @@ impl Viewer {
         let Some(keys) = handshake.take_keys() else { return };
         self.reports = Some(Box::new(keys.outbound));
         self.stream.decrypt_with(keys.inbound);
-        if let Phase::Joining { ice, .. } = std::mem::replace(&mut self.phase, Phase::Bare) {
-            self.phase = Phase::Watching(ice);
+        if let Phase::Joining { ice, handshake } = std::mem::replace(&mut self.phase, Phase::Bare) {
+            self.phase = Phase::Watching { ice, handshake };
         }
     }
 }

@@ -64,7 +64,8 @@ impl Browser {
             let Some(displayed) = ms("displayed") else { continue };
             delays.all.extend(first.ages(&shown, time(displayed), cameras));
             let Some(received) = ms("received") else { continue };
-            to_browser.extend(first_received.ages(&shown, time(received), cameras));
+            let ages = first_received.ages(&shown, time(received), cameras);
+            to_browser.extend(ages.iter().map(|age| age.ms));
             in_browser.push(displayed - received);
             to_page.extend(ms("called").map(|called| called - received));
         }

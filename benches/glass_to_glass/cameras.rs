@@ -16,6 +16,11 @@ use wallcast_compositor::encoder::Encoded;
 pub const FILM_PICTURES: u64 = 100;
 const INTERVAL: Duration = Duration::from_millis(40);
 const RTP_INTERVAL: u32 = 3_600;
+/// How long pictures are held where a delay is to be found, and then not, and so on; in pictures. The first ones after a
+/// change show the change.
+const HELD_FOR: Duration = Duration::from_millis(40);
+const BLOCK: usize = 50;
+const CHANGING: usize = 10;
 /// What may be held at a time, of all cameras.
 const MOST_HELD: usize = 64;
 
@@ -44,8 +49,8 @@ pub struct Cameras {
 }
 
 impl Cameras {
-    /// A picture is stamped, held for so long, and sent.
-    pub fn start(films: &[Film], hold: Duration) -> Self {
+    /// A picture is stamped and sent. Where they `hold`, those of every other two seconds are held for 40 ms in between.
+    pub fn start(films: &[Film], hold: bool) -> Self {
         let mounts = Mounts::new();
         let count = films.len();
         let players: Vec<(Arc<Mount>, Vec<Encoded>)> = films
@@ -76,6 +81,7 @@ impl Cameras {
                 }
                 let now = Instant::now();
                 stamps.lock().unwrap()[camera].push(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+                let hold = if hold && is_in_held_block(number) { HELD_FOR } else { Duration::ZERO };
                 line.send((camera, number, now + hold)).unwrap();
             }
         };
@@ -94,8 +100,8 @@ impl Cameras {
         Self { urls, sent, stop, threads, _server: server }
     }
 
-    /// How old the picture is at `at` of which a camera's marks say so many milliseconds.
-    pub fn age(&self, camera: usize, millis: u32, at: Duration) -> Option<Duration> {
+    /// How old the picture is at `at` of which a camera's marks say so many milliseconds, and its number.
+    pub fn age(&self, camera: usize, millis: u32, at: Duration) -> Option<(Duration, usize)> {
         let sent = self.sent.lock().unwrap();
         let sent = sent.get(camera)?;
         let in_film = (u64::from(millis) * 25 + 500) / 1_000;
@@ -103,8 +109,18 @@ impl Cameras {
         // The last of them that is this picture of the film.
         let last = before.checked_sub(1)?;
         let back = (last + FILM_PICTURES - in_film % FILM_PICTURES) % FILM_PICTURES;
-        at.checked_sub(*sent.get(last.checked_sub(back)? as usize)?)
+        let number = last.checked_sub(back)? as usize;
+        Some((at.checked_sub(*sent.get(number)?)?, number))
     }
+}
+
+/// Whether pictures around this one were held, where cameras hold; none about a change.
+pub fn was_held(number: usize) -> Option<bool> {
+    (number % BLOCK >= CHANGING).then(|| is_in_held_block(number))
+}
+
+fn is_in_held_block(number: usize) -> bool {
+    number / BLOCK % 2 == 1
 }
 
 impl Drop for Cameras {

@@ -8,7 +8,7 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use wallcast::demo::marks::{PictureArea, read_marks};
 
-use crate::cameras::Cameras;
+use crate::cameras::{Cameras, was_held};
 
 /// p50, p95 and p99.
 pub const SHARES: [f64; 3] = [0.5, 0.95, 0.99];
@@ -22,15 +22,35 @@ type Frame = (Duration, Vec<u8>);
 /// What was measured.
 #[derive(Default)]
 pub struct Delays {
-    /// In milliseconds.
-    pub all: Vec<f64>,
+    pub all: Vec<Age>,
     /// Of what they are made, as far as that is known.
     pub parts: Vec<(&'static str, Shares)>,
 }
 
+/// Of one picture, in the frame that showed it first.
+#[derive(Clone, Copy)]
+pub struct Age {
+    pub ms: f64,
+    /// The camera's count of its pictures.
+    pub number: usize,
+}
+
 impl Delays {
     pub fn shares(&self) -> Shares {
-        shares(self.all.clone())
+        shares(self.all.iter().map(|age| age.ms).collect())
+    }
+
+    /// By how much those are later that were held. A screen knows no moments but its own, 17 ms apart, so it is not the
+    /// medians that are compared but means; without the tenth at either end, which a busy machine makes.
+    pub fn held(&self) -> f64 {
+        let mean = |held: bool| {
+            let those = self.all.iter().filter(|age| was_held(age.number) == Some(held));
+            let mut those: Vec<f64> = those.map(|age| age.ms).collect();
+            those.sort_by(f64::total_cmp);
+            let middle = &those[those.len() / 10..those.len() - those.len() / 10];
+            middle.iter().sum::<f64>() / middle.len() as f64
+        };
+        mean(true) - mean(false)
     }
 
     pub fn count(&self) -> usize {
@@ -70,15 +90,17 @@ impl Reading {
         Self { areas: areas.iter().copied().map(area).collect() }
     }
 
-    /// Of what the viewers received. The first of them got every frame; what others got is recognised by that.
-    pub fn of_frames(&self, viewers: Vec<Vec<Frame>>, cameras: &Cameras) -> Delays {
+    /// Of what the viewers received after `from`; each from the first key frame on. The first of them got every frame; what
+    /// others got is recognised by that.
+    pub fn of_frames(&self, viewers: Vec<Vec<Frame>>, from: Duration, cameras: &Cameras) -> Delays {
         let known = self.decode(&viewers[0]);
         let mut delays = Delays::default();
         for frames in &viewers {
             let mut first_shown = FirstShown::default();
             for (arrived, unit) in frames {
                 let Some(shown) = known.get(&hash(unit)) else { continue };
-                delays.all.extend(first_shown.ages(shown, *arrived, cameras));
+                let ages = first_shown.ages(shown, *arrived, cameras);
+                delays.all.extend(ages.into_iter().filter(|_| *arrived >= from));
             }
         }
         delays
@@ -104,13 +126,16 @@ impl Reading {
 pub struct FirstShown(Shown);
 
 impl FirstShown {
-    /// How old those pictures are, in milliseconds, that this frame is the first to show.
-    pub fn ages(&mut self, shown: &Shown, at: Duration, cameras: &Cameras) -> Vec<f64> {
+    /// How old those pictures are that this frame is the first to show.
+    pub fn ages(&mut self, shown: &Shown, at: Duration, cameras: &Cameras) -> Vec<Age> {
         let before = std::mem::replace(&mut self.0, shown.clone());
         // Of the very first frame nobody knows whether it is.
         let news = shown.iter().zip(&before).enumerate().filter(|(_, (now, before))| now != before);
-        news.filter_map(|(camera, (now, _))| Some(cameras.age(camera, (*now)?, at)?.as_secs_f64() * 1e3))
-            .collect()
+        let age = |(camera, (now, _)): (usize, (&Option<u32>, &Option<u32>))| {
+            let (age, number) = cameras.age(camera, (*now)?, at)?;
+            Some(Age { ms: age.as_secs_f64() * 1e3, number })
+        };
+        news.filter_map(age).collect()
     }
 }
 

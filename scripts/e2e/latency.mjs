@@ -4,8 +4,8 @@
 // node scripts/e2e/latency.mjs URL SETTLE_SECONDS SECONDS '[{"x":0,"y":405,"width":480,"height":270}, …]'
 //
 // Prints JSON: `frames`, each with `millis` (of each tile, null where there are no marks) and times in Unix milliseconds:
-// `received` (the last packet), `displayed` (when the browser expects it on the screen), `called` (when the page was told),
-// `captured` (the server's abs-capture-time); and `stats`, the means of what the browser counted.
+// `received` (the last packet), `displayed` (when the browser expects it on the screen) and `called` (when the page was told);
+// and `stats`, the means of what the browser counted.
 
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -44,11 +44,10 @@ function look(areas) {
   const next = (called, metadata) => {
     video.requestVideoFrameCallback(next);
     const unix = (time) => (time === undefined ? null : performance.timeOrigin + time);
-    const { expectedDisplayTime, receiveTime, captureTime } = metadata;
+    const { expectedDisplayTime, receiveTime } = metadata;
     const seen = {
       displayed: unix(expectedDisplayTime),
       received: unix(receiveTime),
-      captured: unix(captureTime),
       called: unix(called),
       // Between the clock by which the page counts and the machine's.
       off: Date.now() + 0.5 - clock(),
@@ -77,6 +76,13 @@ try {
   await sleep(1000 * Number(seconds));
   const frames = await page.evaluate(() => window.wallcastTestLatency);
   const after = await received(page);
+  // What abs-capture-time said of the newest frame (webrtc-extensions), in milliseconds since 1900.
+  const composed = await page.evaluate(() => {
+    const [peer] = window.wallcastTestPeers;
+    const [source] = peer.getReceivers()[0].getSynchronizationSources();
+    return source?.captureTimestamp === undefined ? null : Date.now() - (source.captureTimestamp - 2_208_988_800_000);
+  });
+  if (composed === null) throw new Error('found no time of capture, expected one by abs-capture-time');
   if (complaints.length) throw new Error(`the page complained: ${complaints.join('; ')}`);
 
   const offs = frames.map(({ off }) => off).sort((a, b) => a - b);
@@ -96,13 +102,12 @@ try {
     jitterBufferTargetMs: mean('jitterBufferTargetDelay', emitted),
     jitterBufferMinimumMs: mean('jitterBufferMinimumDelay', emitted),
     freezes: after.freezeCount - before.freezeCount,
-    captureTimes: frames.filter(({ captured }) => captured !== null).length,
+    newestComposedMsAgo: round(composed),
     clockOffMs: round(off),
   };
-  const told = frames.map(({ displayed, received, captured, called, millis }) => ({
+  const told = frames.map(({ displayed, received, called, millis }) => ({
     displayed: onTheClock(displayed),
     received: onTheClock(received),
-    captured: onTheClock(captured),
     called: onTheClock(called),
     millis,
   }));

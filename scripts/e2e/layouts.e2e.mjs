@@ -8,7 +8,7 @@ import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { launchBrowser, openPage } from './browser.mjs';
 import { longestGap, presentedFrames, received, recordFrames, rememberPeers } from './playback.mjs';
-import { artifacts, startWallcast } from './wallcast.mjs';
+import { artifacts, startWallcast, until } from './wallcast.mjs';
 
 const CHANGES = 100;
 const EVERY_MS = 100;
@@ -29,16 +29,6 @@ const LAYOUTS = [
   { layout: '2x2', tiles: [{ camera: 'cam3', rotate: 90 }, { camera: 'cam1', mirror: true }, 'cam2'], gap: 8, border: 8 },
   { layout: [{ camera: 'cam4', x: 0, y: 0, width: 1920, height: 1080 }, { camera: 'cam2', x: 960, y: 0, width: 960, height: 540, z: 1 }] },
 ].map((layout) => ({ background, ...layout }));
-
-async function until(what, ms, check) {
-  const end = Date.now() + ms;
-  for (;;) {
-    const found = await check();
-    if (found) return found;
-    assert.ok(Date.now() < end, `waited ${ms} ms for ${what}`);
-    await sleep(50);
-  }
-}
 
 /** Starts to look at every frame: how much of it is black, and how much of it changed. */
 async function lookAtFrames(video) {

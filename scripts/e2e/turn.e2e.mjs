@@ -1,5 +1,5 @@
 // Viewers whom nothing reaches directly: one behind a TURN server (coturn), with the login that came in the Link header, and one
-// that has TCP only. Both by our own page.
+// that has TCP only; and one whose server is ICE-lite. All by our own page.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -8,23 +8,12 @@ import { createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { launchBrowser, openPage } from './browser.mjs';
 import { received, rememberPeers } from './playback.mjs';
-import { artifacts, startWallcast } from './wallcast.mjs';
+import { artifacts, startWallcast, until } from './wallcast.mjs';
 
 const SECRET = 'a secret that coturn and wallcast share';
 const TURNSERVER = ['/usr/bin/turnserver', '/usr/local/bin/turnserver'].find((path) => existsSync(path));
-
-async function until(what, ms, check) {
-  const end = Date.now() + ms;
-  for (;;) {
-    const found = await check();
-    if (found) return found;
-    assert.ok(Date.now() < end, `waited ${ms} ms for ${what}`);
-    await sleep(100);
-  }
-}
 
 /** A port that was free a moment ago. */
 async function freePort() {
@@ -146,5 +135,21 @@ test('a viewer without UDP plays over TCP', async (t) => {
   });
   const { local, remote } = await path(page);
   assert.deepEqual([local.protocol, remote.protocol], ['tcp', 'tcp'], JSON.stringify({ local, remote }));
+  assert.deepEqual(complaints, [], 'the page complained');
+});
+
+test('a viewer of a server that is ICE-lite plays, and goes on', async (t) => {
+  const wallcast = await startWall(t, 'browser_lite', '  ice_lite: true');
+  const { page, complaints } = await watch(t, wallcast.url, () => {});
+  // Consent is asked for every five seconds, by the browser alone.
+  await sleep(12_000);
+  const before = (await received(page)).framesDecoded;
+  await until('more frames', 5_000, async () => (await received(page))?.framesDecoded > before);
+  const pair = await page.evaluate(async () => {
+    const stats = await window.wallcastTestPeers[0].getStats();
+    return [...stats.values()].find((report) => report.type === 'candidate-pair' && report.nominated);
+  });
+  assert.equal(pair.requestsReceived, 0, 'the server checks nothing');
+  assert.ok(pair.responsesReceived > 2, JSON.stringify(pair));
   assert.deepEqual(complaints, [], 'the page complained');
 });

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { launchBrowser, openPage } from './browser.mjs';
 import { readMarks } from './marks.mjs';
 import { longestGap, pixels, presentedFrames, received, recordFrames, rememberPeers } from './playback.mjs';
-import { artifacts, root, startWallcast } from './wallcast.mjs';
+import { artifacts, root, startWallcast, until } from './wallcast.mjs';
 
 const MINUTE = 60_000;
 const LEAST_FPS = 24.5;
@@ -21,17 +21,6 @@ const PICTURES = [
   { x: 480, y: 540, width: 960, height: 540 },
   { x: 1440, y: 405, width: 480, height: 270 },
 ];
-
-/** Waits until `check` answers something, or fails with what it was for. */
-async function until(what, ms, check) {
-  const end = Date.now() + ms;
-  for (;;) {
-    const found = await check();
-    if (found) return found;
-    assert.ok(Date.now() < end, `waited ${ms} ms for ${what}`);
-    await sleep(50);
-  }
-}
 
 /** What each tile says about itself, read from the picture on the page. Its marks lie in rows 15 and 16 of 20. */
 async function readTiles(video) {

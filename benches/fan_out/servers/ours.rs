@@ -12,6 +12,13 @@ use wallcast_webrtc::{Peers, PeersConfig, ProfileLevelId, Rendition, Source, Sou
 use super::whep::{self, Answering};
 use crate::fan_out::film::Film;
 
+/// More than one have both cores, and are no figure to compare.
+const THREADS: &str = "FAN_OUT_THREADS";
+
+pub(super) fn threads() -> usize {
+    std::env::var(THREADS).ok().and_then(|threads| threads.parse().ok()).unwrap_or(1)
+}
+
 struct Ours {
     peers: Peers,
     source: Arc<Source>,
@@ -40,7 +47,7 @@ pub(super) fn serve(film: Film, hold: Duration) -> anyhow::Result<()> {
         let config = PeersConfig {
             bind: vec![Ipv4Addr::LOCALHOST.into()],
             max_peers: usize::MAX,
-            threads: 1,
+            threads: threads(),
             ..PeersConfig::default()
         };
         let peers = Peers::new(config)?;

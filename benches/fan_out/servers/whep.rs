@@ -33,13 +33,14 @@ async fn answer(State(answering): State<Arc<dyn Answering>>, offer: String) -> (
 }
 
 /// Any WHEP server, the `wallcast` binary among them.
-pub(super) struct Whep {
+pub struct Whep {
     url: String,
     agent: ureq::Agent,
 }
 
 impl Whep {
-    pub(super) fn new(url: &str) -> Self {
+    /// Whose address for offers is `url`.
+    pub fn new(url: &str) -> Self {
         Self { url: url.to_owned(), agent: ureq::Agent::new_with_defaults() }
     }
 }

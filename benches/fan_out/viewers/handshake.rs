@@ -116,6 +116,15 @@ impl Handshake {
         Ok(())
     }
 
+    /// Says goodbye.
+    pub(super) fn close(&mut self, now: Instant) {
+        if let Some(endpoint) = &mut self.endpoint {
+            // Fails only where there is nobody to say it to.
+            let _ = endpoint.close(now);
+            self.collect();
+        }
+    }
+
     pub(super) fn due(&self) -> Instant {
         let due = self.endpoint.as_ref().and_then(|endpoint| endpoint.poll_timeout(&self.server));
         due.unwrap_or_else(|| Instant::now() + FAR)

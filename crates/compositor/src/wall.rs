@@ -65,9 +65,9 @@ pub trait Sink: Send + Sync {
     /// counted by the sink.
     fn deliver(&self, unit: &AccessUnit);
 
-    /// Whether somebody who watches through it is to get half of the pictures: those that others need (nal_ref_idc is not
-    /// 0). Asked at every tick. The pictures come in two such layers from a key frame on, if the encoder can do that; those
-    /// of smaller renditions always do.
+    /// Whether somebody who watches through it may be sent half of the pictures: those that others need (nal_ref_idc is not
+    /// 0). Asked at every tick. Pictures come in two such layers from a key frame on, if the encoder can do that; it costs
+    /// all viewers some bits.
     fn wants_halves(&self) -> bool {
         false
     }

@@ -151,6 +151,8 @@ pub struct WebRtcSink {
     pub source: Arc<Source>,
     /// Which of its renditions this is.
     pub rendition: usize,
+    /// Whether its viewers may have to be content with half of the pictures.
+    pub halves: bool,
 }
 
 impl Sink for WebRtcSink {
@@ -170,6 +172,10 @@ impl Sink for WebRtcSink {
 
     fn rendition(&self) -> usize {
         self.rendition
+    }
+
+    fn wants_halves(&self) -> bool {
+        self.halves
     }
 }
 

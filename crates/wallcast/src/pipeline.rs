@@ -275,7 +275,10 @@ fn start_wall(
     };
     let mut opening = Opening::new(cast, begins)
         .map_err(|source| BuildError::Stage { wall: entry.name.clone(), source })?;
-    let sink = |rendition| WebRtcSink { source: Arc::clone(&source), rendition };
+    // What can be left out of a picture costs all viewers 3 to 8 % of the bits. Viewers of a wall that has smaller renditions
+    // are switched to one of those before anything is left out for them.
+    let halves = |rendition| rendition > 0 || entry.renditions.is_empty();
+    let sink = |rendition| WebRtcSink { source: Arc::clone(&source), rendition, halves: halves(rendition) };
     let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(RtspSink(Arc::clone(&mount)))];
     sinks.extend((0..=entry.renditions.len()).map(|rendition| Arc::new(sink(rendition)) as Arc<dyn Sink>));
     let wall = WallConfig {

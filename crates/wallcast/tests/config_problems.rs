@@ -211,7 +211,7 @@ fn unknown_keys_get_a_suggestion_where_there_is_one() {
     check_wall(
         "siez: 640x360",
         &[
-            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border; did you mean size?",
+            "3:11 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, renditions, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border; did you mean size?",
         ],
     );
     check(
@@ -406,7 +406,7 @@ fn a_key_without_a_value_is_named_in_block_style_and_hidden_inside_braces() {
         "cameras:\n  left: rtsp://a/\n  right:\nwalls:\n  wall:\n    tiles: [left, right]\n    siez:\n",
         &[
             &format!("3:3 cameras.right: {CAMERA}"),
-            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border; did you mean size?",
+            "7:5 walls.wall.siez: found the unknown key siez, expected one of size, fps, bitrate, renditions, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border; did you mean size?",
         ],
     );
     // A text with a comma.
@@ -640,7 +640,7 @@ walls:
             &format!("9:44 walls.d.tiles[0].label: found false, {TEXT}"),
             &format!("10:32 walls.d.tiles[1].label: found a list, {TEXT}"),
             &format!("11:32 walls.d.tiles[2].label: found `  `, {TEXT}"),
-            "12:8 walls.e.label: found the unknown key label, expected one of size, fps, bitrate, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border",
+            "12:8 walls.e.label: found the unknown key label, expected one of size, fps, bitrate, renditions, encoder, black_after, align, layout, tiles, fit, overlay, background, gap, border",
         ],
     );
 }

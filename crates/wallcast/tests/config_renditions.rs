@@ -80,14 +80,14 @@ fn what_is_no_list_of_heights_and_bitrates_is_a_problem() {
         "renditions: [1080p, 540 1M, 540p 1G, [540p]]",
         &[
             "walls.wall.renditions[0]: found 1080p, expected a height and bits a second, such as 540p 1M",
-            "walls.wall.renditions[1]: found \"540 1M\", expected a height and bits a second, such as 540p 1M",
-            "walls.wall.renditions[2]: found \"540p 1G\", expected a height and bits a second, such as 540p 1M",
+            "walls.wall.renditions[1]: found `540 1M`, expected a height and bits a second, such as 540p 1M",
+            "walls.wall.renditions[2]: found `540p 1G`, expected a height and bits a second, such as 540p 1M",
             "walls.wall.renditions[3]: found a list, expected a height and bits a second, such as 540p 1M",
         ],
     );
     bad(
         "renditions: [1080p 4M, 540p 49k]",
-        &["walls.wall.renditions[1]: found \"540p 49k\", expected 50000 to 100000000 b/s"],
+        &["walls.wall.renditions[1]: found `540p 49k`, expected 50000 to 100000000 b/s"],
     );
     bad(
         "renditions: [1080p 5M, 720p 4M, 540p 3M, 360p 2M, 180p 1M]",
@@ -99,12 +99,12 @@ fn what_is_no_list_of_heights_and_bitrates_is_a_problem() {
 fn the_first_is_the_walls_own_and_agrees_with_its_bitrate() {
     bad(
         "size: 1280x720, renditions: [1080p 4M, 540p 1M]",
-        &["walls.wall.renditions[0]: found \"1080p 4M\", expected 720p, the wall's own height, first"],
+        &["walls.wall.renditions[0]: found `1080p 4M`, expected 720p, the wall's own height, first"],
     );
     bad(
         "bitrate: 4M, renditions: [1080p 6M]",
         &[
-            "walls.wall.renditions[0]: found \"1080p 6M\", expected 4000000 b/s as `bitrate` says, or no `bitrate`",
+            "walls.wall.renditions[0]: found `1080p 6M`, expected 4000000 b/s as `bitrate` says, or no `bitrate`",
         ],
     );
 }
@@ -114,19 +114,19 @@ fn each_is_smaller_than_the_one_before_in_height_and_in_bitrate() {
     bad(
         "renditions: [1080p 4M, 1080p 1M, 2160p 500k]",
         &[
-            "walls.wall.renditions[1]: found \"1080p 1M\", expected a height below 1080p: the best comes first",
-            "walls.wall.renditions[2]: found \"2160p 500k\", expected a height below 1080p: the best comes first",
+            "walls.wall.renditions[1]: found `1080p 1M`, expected a height below 1080p: the best comes first",
+            "walls.wall.renditions[2]: found `2160p 500k`, expected a height below 1080p: the best comes first",
         ],
     );
     bad(
         "renditions: [1080p 4M, 540p 4M]",
-        &["walls.wall.renditions[1]: found \"540p 4M\", expected less than 4000000 b/s, which 1080p has"],
+        &["walls.wall.renditions[1]: found `540p 4M`, expected less than 4000000 b/s, which 1080p has"],
     );
     for height in ["541", "0", "62", "34"] {
         bad(
             &format!("renditions: [1080p 4M, {height}p 1M]"),
             &[&format!(
-                "walls.wall.renditions[1]: found \"{height}p 1M\", expected an even height of which the picture is 64x64 at least"
+                "walls.wall.renditions[1]: found `{height}p 1M`, expected an even height of which the picture is 64x64 at least"
             )],
         );
     }

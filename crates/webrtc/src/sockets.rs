@@ -299,4 +299,41 @@ mod tests {
             assert_eq!((from, &buffer[..len]), (path.local, &vec![number as u8; size][..]));
         }
     }
+
+    /// Some devices and tunnels cannot do it, and say so when they are first asked to; nor can a socket without checksums.
+    #[test]
+    fn where_segmentation_is_refused_every_packet_still_arrives_one_by_one() {
+        let sockets = Sockets::bind(&["127.0.0.1".parse().unwrap()], 0).unwrap();
+        refuse_segmentation(&sockets.udp[0].socket);
+        let viewer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        viewer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let local = sockets.udp[0].socket.local_addr().unwrap();
+        let path = Path { protocol: Protocol::Udp, local, remote: viewer.local_addr().unwrap() };
+        assert!(sockets.udp[0].state.max_gso_segments() > 1, "this kernel has no segmentation to refuse");
+        for _ in 0..2 {
+            let sizes = vec![1200, 1200, 1200, 700];
+            let bytes =
+                sizes.iter().enumerate().flat_map(|(number, &size)| vec![number as u8; size]).collect();
+            sockets.send(path, &Burst { bytes, sizes: sizes.clone() }, &mut Patience::new(WAIT));
+            for (number, size) in sizes.into_iter().enumerate() {
+                let mut buffer = [0; 2000];
+                let (len, _) = viewer.recv_from(&mut buffer).unwrap();
+                assert_eq!(&buffer[..len], &vec![number as u8; size][..]);
+            }
+            assert_eq!(sockets.udp[0].state.max_gso_segments(), 1, "it is not tried again");
+        }
+        assert_eq!(sockets.unsent.load(Ordering::Relaxed), 0);
+    }
+
+    #[allow(unsafe_code, reason = "setsockopt: no crate here has SO_NO_CHECK")]
+    fn refuse_segmentation(socket: &UdpSocket) {
+        use std::os::fd::AsRawFd;
+        let (on, len) = (1, size_of::<libc::c_int>() as libc::socklen_t);
+        let value: *const libc::c_int = &raw const on;
+        // SAFETY: the value is an int and the length is an int's.
+        let done = unsafe {
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, value.cast(), len)
+        };
+        assert_eq!(done, 0);
+    }
 }

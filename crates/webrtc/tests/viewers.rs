@@ -153,13 +153,18 @@ async fn stopping_ends_every_viewer_within_two_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_whose_task_panics_is_closed_and_freed() {
-    let peers = peers(on_loopback());
+async fn a_viewer_whose_code_panics_is_closed_and_freed_and_another_on_its_thread_watches_on() {
+    let (wall, peers) = (Wall::start(), peers(PeersConfig { threads: 1, ..on_loopback() }));
+    let (mut watching, _) = Viewer::watch(&peers, &wall.source).await.unwrap();
+    watching.frame().await;
     let panics = common::rendition(Box::new(|| panic!("on purpose: a newcomer's key frame")));
-    let source = Source::new("wall", vec![panics]);
+    let source = Source::new("other wall", vec![panics]);
     let _viewer = Viewer::watch(&peers, &source).await.unwrap();
-    until("the peer is freed", PATIENCE, || peers.stats().is_empty()).await;
+    until("the peer is freed", PATIENCE, || peers.stats().len() == 1).await;
     assert!(!source.is_watched());
+    for _ in 0..20 {
+        watching.frame().await;
+    }
     // The connection's driver holds the source through its feedback.
     until("its driver has ended", Duration::from_secs(2), || Arc::strong_count(&source) == 1).await;
 }

@@ -118,7 +118,7 @@ impl Rendition {
             failures: 0,
             first_unit: None,
             reopen_at: Instant::now(),
-            halves: number > 0,
+            halves: false,
             barren: 0,
             given: None,
             key_frames: KeyFrames::new(shared.config.idr_every),
@@ -283,10 +283,8 @@ impl Rendition {
         }
     }
 
-    /// Whether anybody wants it. The stream begins anew after a pause; who joins while others watch needs an IDR too.
-    ///
-    /// Two layers cost all viewers some of the picture, so the wall's own rendition has them only while somebody needs
-    /// them. Whoever gets a smaller one has a slow link, and may need them at any time.
+    /// Whether anybody wants it. The stream begins anew after a pause; who joins while others watch needs an IDR too, and so
+    /// does who is to get half of the pictures.
     fn ask_sinks(&mut self, at: Duration) -> bool {
         let before = self.audience.is_there();
         let Asked { joined, halves } = self.audience.ask(&self.shared);
@@ -297,7 +295,6 @@ impl Rendition {
                 false => self.begin_anew(),
             }
         }
-        let halves = halves || self.number > 0;
         if halves && !self.halves {
             self.key_frames.handle_request();
         }

@@ -242,16 +242,18 @@ async fn what_one_viewer_sends_with_its_keys_harms_nobody_else() {
     good.receive_media(10);
     hostile.receive_media(10);
     let mut random = StdRng::seed_from_u64(0x00ba_dbad);
+    let mut sealed = 0;
     for round in 0..20_000 {
-        let datagram = match round % 4 {
-            0 | 1 => {
-                let packet = rtcp(&mut random);
-                match hostile.srtp.as_mut().map(|srtp| srtp.seal_rtcp(&packet)) {
-                    Some(Ok(sealed)) => sealed,
-                    _ => packet,
+        // First nothing but RTCP under its keys; a made up alert ends its own session, and rightly so.
+        let datagram = match if round < 10_000 { 0 } else { round % 3 } {
+            0 => match hostile.srtp.as_mut().unwrap().seal_rtcp(&rtcp(&mut random)) {
+                Ok(packet) => {
+                    sealed += 1;
+                    packet
                 }
-            }
-            2 => {
+                Err(_) => continue,
+            },
+            1 => {
                 // DTLS from its own address: records of the right form around anything.
                 let mut record = vec![random.random_range(20..=26), 0xfe, 0xfd, 0, random.random_range(0..3)];
                 record.extend((0..random.random_range(0..200)).map(|_| random.random::<u8>()));
@@ -266,12 +268,16 @@ async fn what_one_viewer_sends_with_its_keys_harms_nobody_else() {
             }
         };
         hostile.send(&datagram);
+        if round == 9_999 {
+            assert_eq!(peers.stats().len(), 2, "RTCP alone ends nobody's session");
+        }
         if round % 100 == 0 {
             good.receive();
             good.send(&good.check());
             hostile.receive();
         }
     }
+    assert!(sealed > 9_000, "{sealed}");
     good.receive_media(50);
     let stats = peers.stats();
     let good_one = stats.iter().find(|peer| peer.id == good.id.label()).unwrap();

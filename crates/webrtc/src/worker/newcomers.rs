@@ -122,11 +122,80 @@ impl Worker {
             });
             newcomer.sent = 0;
         }
-        let Some(begun) = newcomer.begun else { return false };
+        // One that is not for it is passed over.
+        let Some(begun) = newcomer.begun else { return true };
         let end = begun.packets.min(newcomer.sent + PART);
         self.send_part(newcomer.peer, begun, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
         newcomer.sent = end;
         newcomer.begun = Some(begun).filter(|_| end < begun.packets);
         true
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::packetise::frames::frame;
+
+    const FRAME: Duration = Duration::from_millis(40);
+
+    /// A group that begins at `start`; the frames' times are their numbers.
+    fn group(start: Instant, frames: u32) -> Group {
+        let mut group = Group::default();
+        (0..frames).for_each(|number| push(&mut group, start, number, number == 0, false));
+        group
+    }
+
+    fn push(group: &mut Group, start: Instant, number: u32, key: bool, is_needed: bool) {
+        group.push(start + FRAME * number, &frame(key, number, 3_000), is_needed);
+    }
+
+    fn next(newcomer: &mut Newcomer, group: &Group) -> Option<u32> {
+        newcomer.next(group).map(|frame| frame.rtp_time)
+    }
+
+    #[test]
+    fn a_newcomer_gets_the_recent_group_from_its_key_frame_on_until_it_has_caught_up() {
+        let start = Instant::now();
+        let mut group = group(start, 3);
+        let mut newcomer = Newcomer::new(start + 3 * FRAME, 1, &group).unwrap();
+        assert_eq!([0; 2].map(|_| next(&mut newcomer, &group)), [Some(0), Some(1)]);
+        push(&mut group, start, 3, false, true);
+        assert_eq!([0; 3].map(|_| next(&mut newcomer, &group)), [Some(2), Some(3), None]);
+    }
+
+    #[test]
+    fn there_is_nothing_to_begin_with_before_a_key_frame_or_long_after_it() {
+        let start = Instant::now();
+        assert!(Newcomer::new(start, 1, &Group::default()).is_none());
+        let mut group = group(start, 12);
+        assert!(Newcomer::new(start + RECENT - FRAME, 1, &group).is_some());
+        assert!(Newcomer::new(start + RECENT, 1, &group).is_none());
+        push(&mut group, start, 13, false, false);
+        assert!(group.frames.is_empty(), "nobody needs it any more");
+        push(&mut group, start, 14, true, false);
+        assert!(Newcomer::new(start + 15 * FRAME, 1, &group).is_some());
+    }
+
+    #[test]
+    fn whoever_is_still_catching_up_keeps_the_group_and_goes_over_to_the_next_one() {
+        let start = Instant::now();
+        let mut group = group(start, 12);
+        let mut newcomer = Newcomer::new(start + 11 * FRAME, 1, &group).unwrap();
+        assert_eq!(next(&mut newcomer, &group), Some(0));
+        push(&mut group, start, 13, false, true);
+        assert_eq!(next(&mut newcomer, &group), Some(1), "older than half a second, and still there");
+        push(&mut group, start, 14, true, true);
+        push(&mut group, start, 15, false, true);
+        assert_eq!([0; 3].map(|_| next(&mut newcomer, &group)), [Some(14), Some(15), None]);
+    }
+
+    #[test]
+    fn a_group_is_bounded() {
+        let (start, mut group) = (Instant::now(), Group::default());
+        (0..500).for_each(|number| group.push(start, &frame(number == 0, number, 100), true));
+        assert_eq!(group.frames.len(), MAX_FRAMES);
+        assert!(Newcomer::new(start, 1, &group).is_none(), "its end is missing");
     }
 }

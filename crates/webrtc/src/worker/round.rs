@@ -23,7 +23,7 @@ const SPREAD: Duration = Duration::from_millis(8);
 const PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Stream {
-    subscription: Subscription,
+    pub(super) subscription: Subscription,
     pub(super) members: Vec<u64>,
     pub(super) newcomers: VecDeque<Newcomer>,
     /// What newcomers begin with.
@@ -166,11 +166,10 @@ impl Worker {
 
     /// Not more than a slice of time allows: whatever a frame costs, the thread hears its viewers meanwhile.
     fn send_stream(&mut self, stream: &mut Stream) {
-        let begun = Instant::now();
         if stream.round.is_none() {
             stream.round = self.begin(stream);
         }
-        let Some(round) = &mut stream.round else { return };
+        let (begun, Some(round)) = (Instant::now(), &mut stream.round) else { return };
         if round.due() > begun {
             return;
         }

@@ -75,7 +75,7 @@ fn another_layout_is_a_change() {
 }
 
 /// CPU seconds of the threads of this name.
-fn cpu(name: &str) -> f64 {
+pub(super) fn cpu(name: &str) -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
     let seconds = tasks.filter_map(|task| {
         let read = |file| std::fs::read_to_string(task.path().join(file)).ok();
