@@ -17,9 +17,10 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// The same for viewers that send receiver reports alone, every second or every five: this, and more where they take
 /// longer.
 const SILENCE_OF_REPORTS: Duration = Duration::from_secs(3);
-/// How long it takes until what was changed shows, by reports of arrivals and by receiver reports.
-const SETTLE: Duration = Duration::from_millis(1500);
-const SETTLE_OF_REPORTS: Duration = Duration::from_millis(3200);
+/// How long it takes until what was changed shows, and until more is tried: by reports of arrivals, and by receiver
+/// reports, where a try is seen by the viewer.
+const PACE: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_secs(5));
+const PACE_OF_REPORTS: (Duration, Duration) = (Duration::from_millis(3200), Duration::from_secs(10));
 /// While it is silent: a packet this often, to hear at once when the path is back.
 const KNOCK: Duration = Duration::from_millis(200);
 /// How long a train takes at the rate that it is to show.
@@ -117,7 +118,7 @@ impl Control {
 
     pub(crate) fn handle_arrivals(&mut self, now: Instant, arrivals: Arrivals) {
         self.hears_arrivals = true;
-        self.ladder.set_settle(SETTLE);
+        self.ladder.set_pace(PACE.0, PACE.1);
         if arrivals.packets == 0 {
             return;
         }
@@ -155,7 +156,7 @@ impl Control {
         if self.hears_arrivals {
             return;
         }
-        self.ladder.set_settle(SETTLE_OF_REPORTS);
+        self.ladder.set_pace(PACE_OF_REPORTS.0, PACE_OF_REPORTS.1);
         let missing = (report.lost - last.lost).clamp(0, i64::from(came)) as i32;
         self.congestion.add(Sample {
             at: now,

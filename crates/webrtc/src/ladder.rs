@@ -10,7 +10,8 @@ use crate::congestion::{Limit, Overload};
 use crate::packetise::Rates;
 use crate::stats::FrameShare;
 
-const FIRST_TRY: Duration = Duration::from_secs(5);
+/// After a step up, until it is judged.
+const SETTLE_UP: Duration = Duration::from_millis(1200);
 const POSTPONED: Duration = Duration::from_secs(1);
 const LAST_TRY: Duration = Duration::from_secs(60);
 /// A step up that is taken back within this time has failed.
@@ -47,9 +48,12 @@ pub(crate) struct Ladder {
     settle: Duration,
     settled_at: Option<Instant>,
     next_try: Option<Instant>,
+    first_try: Duration,
     patience: Duration,
     /// When, and from where.
     stepped_up: Option<(Instant, Level)>,
+    /// When key frames alone were thought of.
+    suspected: Option<Instant>,
 }
 
 impl Ladder {
@@ -63,8 +67,10 @@ impl Ladder {
             settle: Duration::ZERO,
             settled_at: None,
             next_try: None,
-            patience: FIRST_TRY,
+            first_try: Duration::ZERO,
+            patience: Duration::ZERO,
             stepped_up: None,
+            suspected: None,
         }
     }
 
@@ -76,8 +82,9 @@ impl Ladder {
         self.limited_by
     }
 
-    pub(crate) fn set_settle(&mut self, settle: Duration) {
-        self.settle = settle;
+    /// How long a step down settles, and how long the first try for more is put off.
+    pub(crate) fn set_pace(&mut self, settle: Duration, first_try: Duration) {
+        (self.settle, self.first_try) = (settle, first_try);
     }
 
     pub(crate) fn set_rates(&mut self, rendition: usize, rates: Rates) {
@@ -96,7 +103,9 @@ impl Ladder {
 
     /// What is sent changed now, or was more for a moment: it is judged anew.
     pub(crate) fn handle_in_effect(&mut self, now: Instant) {
-        self.settled_at = Some(now + self.settle);
+        // Too much is seen at once; that it is gone only when what was before is.
+        let settle = if self.stepped_up.is_some() { SETTLE_UP } else { self.settle };
+        self.settled_at = Some(now + settle);
     }
 
     pub(crate) fn handle_overload(&mut self, now: Instant, overload: Overload) {
@@ -107,9 +116,12 @@ impl Ladder {
         let before = self.stepped_up.filter(|(at, _)| now < *at + TRIAL).map(|(_, before)| before);
         let before = before.filter(|before| self.need(*before) < self.need(self.level));
         let Some(level) = before.or_else(|| self.below(now, overload.carries_bps)) else { return };
+        if level.share == FrameShare::KeyOnly && !self.is_confirmed(now) {
+            return;
+        }
         self.limited_by = Some(overload.limit);
-        self.step(now, level);
         self.failed(now);
+        self.step(now, level);
     }
 
     /// More may be tried, and a train came through at `bps`; 0: hardly any of it did.
@@ -153,6 +165,13 @@ impl Ladder {
         self.step(now, Level { rendition: stays, share });
     }
 
+    /// The last resort is taken when there is too much for the second time.
+    fn is_confirmed(&mut self, now: Instant) -> bool {
+        let before = self.suspected.replace(now);
+        self.handle_in_effect(now);
+        before.is_some_and(|before| now < before + 3 * self.settle)
+    }
+
     fn step_up(&mut self, now: Instant, level: Level) {
         self.stepped_up = Some((now, self.level));
         self.limited_by = self.limited_by.filter(|_| level != Level::BEST);
@@ -170,7 +189,7 @@ impl Ladder {
 
     fn last_step_holds(&mut self, now: Instant) {
         if self.stepped_up.take_if(|(at, _)| *at + TRIAL <= now).is_some() {
-            self.patience = (self.patience / 2).max(FIRST_TRY);
+            self.patience = (self.patience / 2).max(self.first_try);
         }
     }
 
@@ -178,7 +197,7 @@ impl Ladder {
     fn failed(&mut self, now: Instant) {
         let in_vain = self.next_try.is_some_and(|due| due <= now)
             || self.stepped_up.take().is_some_and(|(at, _)| now < at + TRIAL);
-        self.patience = if in_vain { (self.patience * 2).min(LAST_TRY) } else { FIRST_TRY };
+        self.patience = if in_vain { (self.patience * 2).min(LAST_TRY) } else { self.first_try };
         self.next_try = Some(now + self.patience);
     }
 
@@ -243,6 +262,7 @@ impl Ladder {
 mod tests {
     use super::*;
 
+    const FIRST_TRY: Duration = Duration::from_secs(5);
     const LARGE: Level = Level::BEST;
     const LARGE_HALF: Level = Level { rendition: 0, share: FrameShare::Half };
     const SMALL: Level = Level { rendition: 1, share: FrameShare::All };
@@ -257,7 +277,7 @@ mod tests {
     /// 1080p at 4 Mb/s and 540p at 1 Mb/s, `kept` per cent of them in frames that others need.
     fn climber(kept: u64) -> Climber {
         let mut ladder = Ladder::new(vec![4_000_000, 1_000_000].into());
-        ladder.set_settle(Duration::from_millis(1500));
+        ladder.set_pace(Duration::from_millis(1500), FIRST_TRY);
         ladder.set_rates(0, Rates { all_bps: 4_000_000, kept_bps: 40_000 * kept });
         Climber { ladder, now: Instant::now() }
     }
@@ -292,7 +312,7 @@ mod tests {
     fn key_frames_alone_are_the_last_resort_and_nothing_comes_after() {
         let mut climber = climber(65);
         let levels = [0; 4].map(|_| climber.overload(100_000));
-        assert_eq!(levels, [SMALL_HALF, SMALL_KEYS, SMALL_KEYS, SMALL_KEYS]);
+        assert_eq!(levels, [SMALL_HALF, SMALL_HALF, SMALL_KEYS, SMALL_KEYS]);
         let mut late = self::climber(65);
         assert_eq!(late.overload(700_000), SMALL_HALF);
         assert_eq!(late.overload(700_000), SMALL_HALF, "a long queue alone is no reason for a slide show");

@@ -238,3 +238,33 @@ impl Worker {
         self.burst = burst;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_frame_is_sent_in_parts_within_eight_milliseconds() {
+        for (packets, parts) in [(1, 1), (PART, 1), (PART + 1, 2), (120, 4), (500, 16)] {
+            let begun = Instant::now();
+            let mut round = Round {
+                receivers: Vec::new(),
+                patience: Patience::new(PATIENCE),
+                begun,
+                next_part: 0,
+                parts: packets.div_ceil(PART),
+                next_receiver: 0,
+            };
+            assert_eq!(round.parts, parts);
+            let mut dues = Vec::new();
+            while round.next_part < round.parts {
+                dues.push(round.due() - begun);
+                round.next_part += 1;
+            }
+            assert_eq!(dues[0], Duration::ZERO, "the first leaves at once");
+            assert!(dues.iter().all(|due| *due < SPREAD), "{dues:?}");
+            let even = SPREAD / parts as u32;
+            assert!(dues.windows(2).all(|pair| pair[1] - pair[0] <= even + Duration::from_nanos(1)));
+        }
+    }
+}
