@@ -1,6 +1,8 @@
 //! `GET /stats`, described in `docs/stats.md`: the first level keeps the keys that users of the original Python server
 //! poll, the rest is ours. Never a password, never a query string of a source's URL.
 
+mod viewers;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use self::viewers::Viewer;
 use crate::http::Shared;
 use crate::pipeline::{Running, WallOutput};
 use crate::process::ProcessStats;
@@ -161,29 +164,13 @@ struct Io {
     datagrams_dropped: u64,
 }
 
-#[derive(Serialize)]
-struct Viewer {
-    id: String,
-    source: String,
-    protocol: &'static str,
-    state: &'static str,
-    since: String,
-    frames_sent: u64,
-    frames_dropped: u64,
-    packets_lost: u64,
-    retransmitted: u64,
-    rtt_ms: Option<f64>,
-    bitrate_bps: u64,
-    first_frame_ms: Option<u64>,
-}
-
 /// `GET /stats`.
 pub(super) async fn stats(State(shared): State<Shared>) -> Json<Stats> {
     Json(collect(&shared.running, Instant::now()))
 }
 
 fn collect(running: &Running, now: Instant) -> Stats {
-    let viewers = viewers(running);
+    let viewers = viewers::of(running);
     let walls: BTreeMap<String, WallStats> =
         running.walls.iter().map(|wall| (wall.view.name().to_owned(), wall_stats(wall, now))).collect();
     let default = running.walls.first().and_then(|wall| walls.get(wall.view.name()));
@@ -347,41 +334,6 @@ fn rendition_stats(stats: wallcast_compositor::RenditionStats) -> Rendition {
         scale_ms: percentiles(stats.scale_ms.p50, stats.scale_ms.p99),
         encode_ms: percentiles(stats.encode_ms.p50, stats.encode_ms.p99),
     }
-}
-
-/// Whoever watches, by any protocol.
-fn viewers(running: &Running) -> Vec<Viewer> {
-    let peers = running.peers.stats().into_iter().map(|peer| Viewer {
-        id: peer.id,
-        source: peer.source,
-        protocol: "webrtc",
-        state: peer.state.as_str(),
-        since: rfc3339(peer.since),
-        frames_sent: peer.frames_sent,
-        frames_dropped: peer.frames_dropped,
-        packets_lost: peer.packets_lost,
-        retransmitted: peer.retransmitted,
-        rtt_ms: peer.rtt_ms.map(|rtt| round(rtt, 10.0)),
-        bitrate_bps: peer.bitrate_bps,
-        first_frame_ms: peer.first_frame_ms,
-    });
-    let readers = running.walls.iter().flat_map(|wall| {
-        wall.mount.readers().into_iter().map(|reader| Viewer {
-            id: reader.id,
-            source: wall.view.name().to_owned(),
-            protocol: "rtsp",
-            state: "connected",
-            since: rfc3339(reader.since),
-            frames_sent: reader.frames_sent,
-            frames_dropped: reader.frames_dropped,
-            packets_lost: reader.packets_lost,
-            retransmitted: 0,
-            rtt_ms: reader.rtt_ms.map(|rtt| round(rtt, 10.0)),
-            bitrate_bps: reader.bitrate_bps,
-            first_frame_ms: reader.first_frame_ms,
-        })
-    });
-    peers.chain(readers).collect()
 }
 
 fn percentiles(p50: f64, p99: f64) -> Percentiles {
