@@ -97,11 +97,11 @@ impl<T: Clone> Path<T> {
         // All dice are thrown for every datagram: its fate is not to hang on that of others.
         let [turn, loss, duplicate] = [0; 3].map(|_| self.random.random::<f64>());
         let jitters = [0; 2].map(|_| self.conditions.jitter_ms * self.random.random::<f64>());
-        if let Some(Bursts { mean_between, mean_length }) = self.conditions.bursts {
-            if turn * if self.in_burst { mean_length } else { mean_between } < 1.0 {
-                self.in_burst = !self.in_burst;
-                self.tally.bursts += u64::from(self.in_burst);
-            }
+        if let Some(Bursts { mean_between, mean_length }) = self.conditions.bursts
+            && turn * if self.in_burst { mean_length } else { mean_between } < 1.0
+        {
+            self.in_burst = !self.in_burst;
+            self.tally.bursts += u64::from(self.in_burst);
         }
         if self.cut_until.is_some_and(|until| now < until) {
             self.tally.cut += 1;
