@@ -42,6 +42,7 @@ impl World {
         held.as_secs_f64() / time.as_secs_f64()
     }
 
+    #[allow(clippy::print_stdout, reason = "the figures of a line of the loss table")]
     fn print(&self, line: &str) {
         let stats = self.stats();
         println!(

@@ -138,7 +138,7 @@ impl Viewer {
             }
         }
         if self.dtls.poll_timeout().is_some_and(|due| due <= Instant::now()) {
-            let _ = self.dtls.handle_timeout(Instant::now());
+            self.dtls.handle_timeout(Instant::now());
         }
         while let Some(datagram) = self.dtls.poll_transmit() {
             self.send(&datagram);

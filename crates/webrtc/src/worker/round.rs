@@ -215,7 +215,9 @@ impl Worker {
             }
         }
         // Where the network does not carry everybody, it is somebody else's turn to be last next time.
-        stream.members.rotate_left(1);
+        // There may be nobody but newcomers.
+        let turn = usize::from(!stream.members.is_empty());
+        stream.members.rotate_left(turn);
         let (patience, begun) = (Patience::new(PATIENCE), Instant::now());
         let (next_part, next_receiver) = (0, 0);
         Some(Round { receivers, patience, begun, next_part, parts: longest.div_ceil(PART), next_receiver })
