@@ -6,23 +6,35 @@
 mod common;
 
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Viewer, Wall, on_loopback, peers, tcp_path, until};
 use tokio::net::TcpSocket;
 
-/// CPU that the threads `webrtc-*` of this process have used.
-fn workers_time() -> Duration {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let ours = tasks.filter(|task| {
-        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("webrtc-"))
-    });
-    let used = ours.map(|task| {
-        let times = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        times.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
-    });
-    Duration::from_nanos(used.sum())
+/// The CPU meters of this process's threads `webrtc-*`, opened while files can be.
+struct Meters(Vec<File>);
+
+impl Meters {
+    fn open() -> Self {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let ours = tasks.filter(|task| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("webrtc-"))
+        });
+        Self(ours.map(|task| File::open(task.path().join("schedstat")).unwrap()).collect())
+    }
+
+    /// CPU that they have used.
+    fn read(&mut self) -> Duration {
+        let used = self.0.iter_mut().map(|meter| {
+            let mut times = String::new();
+            meter.rewind().unwrap();
+            meter.read_to_string(&mut times).unwrap();
+            times.split(' ').next().unwrap().parse::<u64>().unwrap()
+        });
+        Duration::from_nanos(used.sum())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,6 +45,8 @@ async fn without_descriptors_a_connection_waits_nobody_spins_and_viewers_go_on()
     let newcomer = Viewer::new().await;
     let answer = peers.answer(&wall.source, &newcomer.offer, Ipv4Addr::LOCALHOST.into()).await.unwrap();
 
+    let mut meters = Meters::open();
+    assert!(!meters.0.is_empty());
     // The client has its descriptor already; the server has none to accept it with.
     let client = TcpSocket::new_v4().unwrap();
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -45,11 +59,11 @@ async fn without_descriptors_a_connection_waits_nobody_spins_and_viewers_go_on()
     }
     let waiting = client.connect(([127, 0, 0, 1], peers.port()).into()).await.unwrap();
 
-    let (cpu, began) = (workers_time(), Instant::now());
+    let (cpu, began) = (meters.read(), Instant::now());
     for _ in 0..100 {
         watching.frame().await;
     }
-    let (cpu, span) = (workers_time() - cpu, began.elapsed());
+    let (cpu, span) = (meters.read() - cpu, began.elapsed());
     assert!(cpu < span / 2, "{cpu:?} of CPU in {span:?}");
 
     drop(taken);
