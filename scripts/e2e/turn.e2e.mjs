@@ -7,6 +7,7 @@ import { createSocket } from 'node:dgram';
 import { createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'node:test';
 import { launchBrowser, openPage } from './browser.mjs';
 import { received, rememberPeers } from './playback.mjs';
