@@ -170,7 +170,7 @@ impl Dtls {
                         self.admission.handshake_is_through();
                         let state =
                             endpoint.get_connection_state(VIEWER).ok_or(Error::HandshakeInProgress)?;
-                        steps.push(Step::Keys(Box::new(Srtp::new(state, self.identity.crypto.crypto())?)));
+                        steps.push(Step::Keys(Box::new(Srtp::new(state, &self.identity.crypto)?)));
                     }
                     EndpointEvent::PeerClosed => {
                         (self.state, self.flight) = (State::Closed, None);
