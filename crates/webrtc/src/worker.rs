@@ -52,6 +52,10 @@ const RECEIVING_SLICE: Duration = Duration::from_millis(2);
 const HANDSHAKE_SLICE: Duration = Duration::from_millis(1);
 /// Datagrams of handshakes that wait: four of each of a thousand viewers. More are dropped, counted, and repeated.
 const MAX_HANDSHAKES: usize = 4096;
+/// Of those, one viewer's: two flights in small datagrams.
+const MAX_WAITING: usize = 16;
+/// Longer ones no viewer sends: STUN, DTLS and RTCP keep below the path's MTU.
+const MAX_DATAGRAM: usize = 2048;
 /// A connection over TCP tells whose it is by then.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -71,6 +75,8 @@ pub(crate) struct Resident {
     pub(crate) due: Option<Instant>,
     /// Whose frames it is offered.
     pub(crate) follows: Renditions,
+    /// Datagrams of its handshake that wait for their turn.
+    pub(crate) waiting: usize,
 }
 
 struct Worker {
@@ -135,7 +141,8 @@ impl Worker {
             left: Vec::new(),
             moved: Vec::new(),
             timers: BTreeSet::new(),
-            inbox: Inbox::new(),
+            // Only the first one receives.
+            inbox: if number == 0 { Inbox::new() } else { Inbox::none() },
             readable,
             connections: HashMap::new(),
             unread: Vec::new(),
@@ -177,6 +184,7 @@ impl Worker {
         self.readable.contains(&true)
             || !self.unread.is_empty()
             || !self.handshakes.is_empty()
+            || !self.orders.is_empty()
             || self.streams.iter().any(Stream::has_work)
     }
 
@@ -202,7 +210,16 @@ impl Worker {
 
     /// `true` when the thread is to end.
     fn obey(&mut self) -> bool {
-        while let Ok(order) = self.orders.try_recv() {
+        if self.shared.is_stopping() {
+            let everybody: Vec<_> = self.residents.keys().copied().collect();
+            for number in everybody {
+                self.with_peer(number, |peer, now| peer.close(now, "the server is stopping"));
+            }
+            return true;
+        }
+        // Whatever comes meanwhile is for the next turn.
+        for _ in 0..self.orders.len() {
+            let Ok(order) = self.orders.try_recv() else { break };
             match order {
                 Order::Take(resident) => {
                     let number = resident.number;
@@ -216,13 +233,6 @@ impl Worker {
                     self.with_peer(peer, |peer, _| peer.restart_ice(local, remote));
                 }
                 Order::Adopt(peer, handed) => self.adopt(peer, *handed),
-                Order::Stop => {
-                    let everybody: Vec<_> = self.residents.keys().copied().collect();
-                    for number in everybody {
-                        self.with_peer(number, |peer, now| peer.close(now, "the server is stopping"));
-                    }
-                    return true;
-                }
             }
         }
         false
@@ -246,7 +256,8 @@ impl Worker {
 
     /// Passes a datagram on to whose it is.
     fn deliver(&mut self, path: Path, datagram: &[u8]) {
-        let key = self.shared.demux.lock().route(path.remote, datagram);
+        let is_sane = datagram.len() <= MAX_DATAGRAM;
+        let key = is_sane.then(|| self.shared.demux.lock().route(path.remote, datagram)).flatten();
         match key {
             Some(key) if key.worker == self.number => self.hear(key.number, path, datagram),
             Some(key) => self.shared.hand_over(key, path, datagram),
@@ -268,10 +279,14 @@ impl Worker {
     /// Gives a peer what came for it, DTLS (RFC 7983 section 7) in its turn.
     fn hear(&mut self, number: u64, path: Path, datagram: &[u8]) {
         match datagram {
-            [20..=63, ..] if self.handshakes.len() < MAX_HANDSHAKES => {
+            [20..=63, ..] => {
+                let Some(resident) = self.residents.get_mut(&number) else { return };
+                if self.handshakes.len() >= MAX_HANDSHAKES || resident.waiting >= MAX_WAITING {
+                    return self.shared.dropped();
+                }
+                resident.waiting += 1;
                 self.handshakes.push_back((number, path, datagram.to_vec()));
             }
-            [20..=63, ..] => self.shared.dropped(),
             _ => self.with_peer(number, |peer, now| peer.handle_datagram(now, path, datagram)),
         }
     }
@@ -280,6 +295,9 @@ impl Worker {
         let begun = Instant::now();
         while begun.elapsed() < HANDSHAKE_SLICE {
             let Some((number, path, datagram)) = self.handshakes.pop_front() else { return };
+            if let Some(resident) = self.residents.get_mut(&number) {
+                resident.waiting -= 1;
+            }
             self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
         }
     }

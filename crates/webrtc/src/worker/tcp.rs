@@ -7,13 +7,12 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::MAX_DATAGRAM;
 use crate::gate::Room;
 use crate::path::{Path, Protocol};
 
 /// What a viewer may leave unread: about half a second.
 const MAX_BACKLOG: usize = 256 * 1024;
-/// A viewer sends STUN, DTLS and RTCP: nothing is longer.
-const MAX_FRAME: usize = 4096;
 /// Of 8 KiB, read at a time: a viewer that floods us is not to keep the thread from the others.
 const CHUNKS: usize = 4;
 
@@ -107,7 +106,7 @@ fn take_frames(inbound: &mut Vec<u8>, datagrams: &mut Vec<Vec<u8>>) -> Result<()
     while let Some(len) =
         inbound.get(start..start + 2).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])))
     {
-        if len > MAX_FRAME {
+        if len > MAX_DATAGRAM {
             return Err(Broken);
         }
         let Some(datagram) = inbound.get(start + 2..start + 2 + len) else { break };
