@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     pub(super) strangers: AtomicU64,
     datagrams_dropped: AtomicU64,
+    panics: AtomicU64,
 }
 
 struct Mailbox {
@@ -49,6 +50,10 @@ pub(crate) enum Order {
     },
     /// A viewer's connection over TCP, with what came over it.
     Adopt(u64, Box<Handed>),
+    #[cfg(test)]
+    Panic {
+        is_whole: bool,
+    },
 }
 
 pub(crate) struct Handed {
@@ -78,8 +83,9 @@ impl Workers {
             mailboxes.push(Mailbox { orders, datagrams, waker, peers: AtomicU64::new(0) });
             workers.push((poll, order_inbox, datagram_inbox));
         }
-        let (demux, stopping, strangers, datagrams_dropped) = Default::default();
-        let shared = Arc::new(Shared { sockets, demux, mailboxes, stopping, strangers, datagrams_dropped });
+        let (demux, stopping, strangers, datagrams_dropped, panics) = Default::default();
+        let shared =
+            Arc::new(Shared { sockets, demux, mailboxes, stopping, strangers, datagrams_dropped, panics });
         let mut started = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         for (number, (poll, orders, datagrams)) in workers.into_iter().enumerate() {
             let worker = Worker::new(number, poll, Arc::clone(&shared), orders, datagrams)?;
@@ -140,6 +146,7 @@ impl Shared {
             packets_unsent: self.sockets.unsent.load(Ordering::Relaxed),
             datagrams_of_strangers: self.strangers.load(Ordering::Relaxed),
             datagrams_dropped: self.datagrams_dropped.load(Ordering::Relaxed),
+            panics: self.panics.load(Ordering::Relaxed),
         }
     }
 
@@ -153,6 +160,10 @@ impl Shared {
             Ok(()) => self.wake(key.worker),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped(),
         }
+    }
+
+    pub(super) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A datagram of a viewer had to be dropped.

@@ -21,6 +21,8 @@ pub(super) struct Connection {
     pub(super) path: Path,
     /// Whose it is, once the first check has told.
     pub(super) peer: Option<u64>,
+    /// A check that came over it was the viewer's; the first one only says whose it claims to be.
+    pub(super) is_authenticated: bool,
     pub(super) since: Instant,
     inbound: Vec<u8>,
     outbound: Vec<u8>,
@@ -37,7 +39,8 @@ impl Connection {
         // A frame's packets are written at once, and nothing follows for 40 ms.
         stream.set_nodelay(true)?;
         let path = Path { protocol: Protocol::Tcp, local: stream.local_addr()?, remote };
-        Ok(Self { stream, path, peer: None, since: now, inbound: Vec::new(), outbound: Vec::new() })
+        let (peer, is_authenticated, inbound, outbound) = Default::default();
+        Ok(Self { stream, path, peer, is_authenticated, since: now, inbound, outbound })
     }
 
     pub(super) fn stream(&mut self) -> &mut TcpStream {
