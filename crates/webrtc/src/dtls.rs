@@ -1,5 +1,6 @@
 //! The handshake (DTLS 1.2, RFC 6347) that gives the SRTP keys (RFC 5764), and the goodbye.
 
+mod admission;
 mod client_hello;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use rtc::shared::TransportProtocol;
 use rtc::shared::error::Error;
 
 use crate::srtp::Srtp;
+use admission::Admission;
 use client_hello::ClientHello;
 
 /// Best first. GCM costs half of what AES-CM with HMAC-SHA1 does; every client has the latter.
@@ -82,6 +84,7 @@ pub(crate) struct Dtls {
     expected: String,
     role: Role,
     state: State,
+    admission: Admission,
     transmits: VecDeque<Bytes>,
     /// Of a handshake that is not through.
     flight: Option<Flight>,
@@ -114,7 +117,8 @@ impl Dtls {
     pub(crate) fn new(identity: Arc<Identity>, expected: String, role: Role) -> Self {
         let state = State::Waiting { hello: ClientHello::default(), early: Vec::new() };
         let (transmits, flight, is_through) = Default::default();
-        Self { identity, expected, role, state, transmits, flight, is_through }
+        let admission = Admission::new();
+        Self { identity, expected, role, state, admission, transmits, flight, is_through }
     }
 
     /// There is a path: a client begins.
@@ -152,6 +156,10 @@ impl Dtls {
         let mut steps = Vec::new();
         for datagram in datagrams {
             let State::Open(endpoint) = &mut self.state else { return Ok(steps) };
+            let datagram = self.admission.admit(&datagram);
+            if datagram.is_empty() {
+                continue;
+            }
             let events = endpoint.read(now, VIEWER, None, datagram);
             self.collect(now);
             for event in events? {
@@ -159,9 +167,10 @@ impl Dtls {
                 match event {
                     EndpointEvent::HandshakeComplete => {
                         (self.flight, self.is_through) = (None, true);
+                        self.admission.handshake_is_through();
                         let state =
                             endpoint.get_connection_state(VIEWER).ok_or(Error::HandshakeInProgress)?;
-                        steps.push(Step::Keys(Box::new(Srtp::new(state, self.identity.crypto.crypto())?)));
+                        steps.push(Step::Keys(Box::new(Srtp::new(state, &self.identity.crypto)?)));
                     }
                     EndpointEvent::PeerClosed => {
                         (self.state, self.flight) = (State::Closed, None);

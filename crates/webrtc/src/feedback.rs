@@ -24,8 +24,12 @@ use crate::transport_cc;
 pub(crate) const CNAME: &str = "wallcast";
 /// Sender reports remembered for the round trip; receivers answer the last one or the one before.
 const REPORTS_KEPT: usize = 4;
-/// Sequence numbers taken from one packet of RTCP; a compound packet could name 20,000.
+/// Sequence numbers taken from a compound packet, which could name thousands.
 const MAX_NACKED: usize = 512;
+/// Packets read of a compound packet; browsers send up to five or so.
+const MAX_PACKETS: usize = 32;
+/// Of those, reports by transport-wide numbers: one may name 8,191 packets in a few bytes.
+const MAX_ARRIVALS: usize = 4;
 
 /// What a viewer wants or says.
 #[derive(Debug, PartialEq)]
@@ -52,15 +56,22 @@ impl Feedback {
     /// Reads a compound packet. What is about other streams, or of no use to us, is passed over.
     pub(crate) fn read(&self, now: Instant, mut compound: Bytes) -> Vec<Said> {
         let mut said = Vec::new();
-        while let Some(len) = packet_len(&compound) {
+        let (mut nacked, mut arrivals) = (MAX_NACKED, MAX_ARRIVALS);
+        for _ in 0..MAX_PACKETS {
+            let Some(len) = packet_len(&compound) else { break };
             let mut packet = compound.split_to(len);
             // Ten a second from every viewer, and the library makes a list of each.
             if packet[1] == transport_cc::PACKET_TYPE && packet[0] & 0x1f == transport_cc::FORMAT {
-                said.push(Said::Arrivals(packet));
+                if arrivals > 0 {
+                    arrivals -= 1;
+                    said.push(Said::Arrivals(packet));
+                }
                 continue;
             }
             let packets = rtc::rtcp::packet::unmarshal(&mut packet).unwrap_or_default();
-            said.extend(packets.iter().filter_map(|packet| self.understand(now, packet.as_ref())));
+            said.extend(
+                packets.iter().filter_map(|packet| self.understand(now, packet.as_ref(), &mut nacked)),
+            );
         }
         said
     }
@@ -86,7 +97,7 @@ impl Feedback {
         rtc::rtcp::packet::marshal(&[Box::new(report), Box::new(description)]).ok()
     }
 
-    fn understand(&self, now: Instant, packet: &dyn Packet) -> Option<Said> {
+    fn understand(&self, now: Instant, packet: &dyn Packet, nacked: &mut usize) -> Option<Said> {
         let any = packet.as_any();
         let about_us =
             |reports: &[ReceptionReport]| reports.iter().find(|report| report.ssrc == self.ssrc).cloned();
@@ -95,8 +106,12 @@ impl Feedback {
         } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
             fir.fir.iter().any(|entry| entry.ssrc == self.ssrc).then_some(Said::KeyFrameNeeded)
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
-            let numbers = || nack.nacks.iter().flat_map(|pair| pair.packet_list());
-            (nack.media_ssrc == self.ssrc).then(|| Said::Nack(numbers().take(MAX_NACKED).collect()))
+            let numbers = nack.nacks.iter().flat_map(|pair| pair.packet_list());
+            (nack.media_ssrc == self.ssrc && *nacked > 0).then(|| {
+                let numbers: Vec<_> = numbers.take(*nacked).collect();
+                *nacked -= numbers.len();
+                Said::Nack(numbers)
+            })
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             about_us(&report.reports).map(|report| self.reported(now, &report))
         } else if let Some(report) = any.downcast_ref::<SenderReport>() {
@@ -164,6 +179,22 @@ mod tests {
         let many: Vec<u16> = (0..4_000).collect();
         let Said::Nack(taken) = said(&feedback, now, nack(&many)).remove(0) else { panic!() };
         assert_eq!(taken, many[..MAX_NACKED]);
+    }
+
+    #[test]
+    fn a_compound_packet_has_a_budget_for_everything_that_costs_something() {
+        let feedback = Feedback::new(OURS);
+        let read = |packet: &[u8]| feedback.read(Instant::now(), packet.repeat(1000).into());
+        let numbers: Vec<u16> = (0..100).collect();
+        let nacks = nack_pairs_from_sequence_numbers(&numbers);
+        let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: OURS, nacks };
+        let nack = rtc::rtcp::packet::marshal(&[Box::new(nack)]).unwrap();
+        let taken = |said: &Said| if let Said::Nack(numbers) = said { numbers.len() } else { 0 };
+        assert_eq!(read(&nack).iter().map(taken).collect::<Vec<_>>(), [100, 100, 100, 100, 100, 12]);
+        let report = [0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 7, 0, 1, 0, 1, 0, 0, 1, 0, 0x20, 1, 4, 0];
+        assert_eq!(read(&report).len(), MAX_ARRIVALS);
+        let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: OURS };
+        assert_eq!(read(&rtc::rtcp::packet::marshal(&[Box::new(pli)]).unwrap()).len(), MAX_PACKETS);
     }
 
     #[test]

@@ -166,6 +166,11 @@ impl Peer {
         if self.life == Life::Connected { self.selection.renditions() } else { Renditions::default() }
     }
 
+    /// Somebody with the session's password has checked it.
+    pub(crate) fn has_authenticated(&self, path: Path) -> bool {
+        self.paths.contains(&path)
+    }
+
     /// What is no message of this viewer's is passed over.
     pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         if self.life == Life::Ended {

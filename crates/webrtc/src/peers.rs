@@ -269,6 +269,7 @@ impl Peers {
             connected: None,
             due: None,
             follows: Renditions::default(),
+            waiting: 0,
         };
         shared.order(key.worker, Order::Take(Box::new(resident))).map_err(|error| {
             shared.demux.lock().forget(key);
@@ -354,9 +355,7 @@ impl Peers {
     pub async fn stop(&self) {
         self.table.closing.cancel();
         let leaving: Vec<_> = self.table.guests.lock().values().map(|guest| guest.closed.clone()).collect();
-        for worker in 0..self.shared().workers() {
-            let _ = self.shared().order(worker, Order::Stop);
-        }
+        self.shared().stop();
         let all = async {
             for closed in &leaving {
                 closed.cancelled().await;

@@ -15,7 +15,7 @@ use crate::track::Burst;
 /// Asked for; the kernel gives what `net.core.*mem_max` allows.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 const BACKLOG: i32 = 128;
-/// Datagrams taken at once, each up to 64 KiB because the kernel may join those of one viewer.
+/// Datagrams taken at once, each up to 64 KiB because the kernel may join those of one viewer (UDP GRO).
 const BATCH: usize = 8;
 const MAX_DATAGRAM: usize = 64 * 1024;
 /// A segmented send is one IP packet to the kernel until it is cut.

@@ -4,7 +4,9 @@
 //! buffer and looks up its SSRC twice, which costs as much again as the cipher. Everything else is `rtc-srtp`'s: RTCP,
 //! and RTP for viewers that have no GCM.
 
-use rtc::crypto::{AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, RTCCrypto};
+use std::sync::Arc;
+
+use rtc::crypto::{AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, RTCCrypto, RTCCryptoProvider};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::dtls::state::State;
 use rtc::shared::error::Error;
@@ -15,7 +17,15 @@ use rtc::srtp::option::srtcp_replay_protection;
 use rtc::srtp::protection_profile::ProtectionProfile;
 
 const GCM_TAG: usize = 16;
+/// Of SRTCP with HMAC-SHA1-80.
+const HMAC_TAG: usize = 10;
+/// Of SRTCP.
+const INDEX: usize = 4;
 const REPLAY_WINDOW: usize = 64;
+/// Sources of the viewer's RTCP: browsers have one, or two.
+const MAX_SOURCES: usize = 8;
+/// Packets of unknown sources that are tried with one context.
+const MAX_TRIES: usize = 64;
 /// Labels of RFC 3711 section 4.3.2.
 const LABEL_RTP_KEY: u8 = 0;
 const LABEL_RTP_SALT: u8 = 2;
@@ -24,8 +34,47 @@ pub(crate) struct Srtp {
     rtp: Rtp,
     /// Our RTCP, and our RTP where it is not GCM.
     outbound: Context,
-    /// The viewer's RTCP.
+    /// The viewer's RTCP, of the sources that have been authenticated.
     inbound: Context,
+    sources: Vec<u32>,
+    unknown: Unknown,
+}
+
+/// Opens the first packets of sources. The library begins to remember a source before it knows whether the packet is the
+/// viewer's; so whoever knows the viewer's address could fill the memory, were this one not made anew time and again.
+struct Unknown {
+    keys: Keys,
+    context: Context,
+    tries: usize,
+}
+
+struct Keys {
+    master_key: Vec<u8>,
+    master_salt: Vec<u8>,
+    profile: ProtectionProfile,
+    crypto: Arc<dyn RTCCryptoProvider>,
+}
+
+impl Keys {
+    fn context(&self) -> Result<Context, Error> {
+        let replays = Some(srtcp_replay_protection(REPLAY_WINDOW));
+        let Self { master_key, master_salt, profile, crypto } = self;
+        Context::new(master_key, master_salt, *profile, None, replays, crypto.crypto())
+    }
+}
+
+impl Unknown {
+    fn new(keys: Keys) -> Result<Self, Error> {
+        Ok(Self { context: keys.context()?, keys, tries: 0 })
+    }
+
+    fn is_the_viewers(&mut self, packet: &[u8]) -> Result<(), Error> {
+        if self.tries == MAX_TRIES {
+            (self.context, self.tries) = (self.keys.context()?, 0);
+        }
+        self.tries += 1;
+        self.context.decrypt_rtcp(packet).map(|_| ())
+    }
 }
 
 enum Rtp {
@@ -42,7 +91,7 @@ pub(crate) struct PacketId {
 }
 
 impl Srtp {
-    pub(crate) fn new(handshake: &State, crypto: &dyn RTCCrypto) -> Result<Self, Error> {
+    pub(crate) fn new(handshake: &State, crypto: &Arc<dyn RTCCryptoProvider>) -> Result<Self, Error> {
         let profile = match handshake.srtp_protection_profile() {
             SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm => ProtectionProfile::AeadAes128Gcm,
             SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
@@ -58,8 +107,9 @@ impl Srtp {
     pub(crate) fn from_keys(
         keys: &SessionKeys,
         profile: ProtectionProfile,
-        crypto: &dyn RTCCrypto,
+        provider: &Arc<dyn RTCCryptoProvider>,
     ) -> Result<Self, Error> {
+        let crypto = provider.crypto();
         let (key, salt) = (&keys.local_master_key, &keys.local_master_salt);
         let rtp = match profile {
             ProtectionProfile::AeadAes128Gcm => {
@@ -72,10 +122,14 @@ impl Srtp {
             _ => Rtp::ByContext,
         };
         let outbound = Context::new(key, salt, profile, None, None, crypto)?;
-        let (key, salt) = (&keys.remote_master_key, &keys.remote_master_salt);
-        let replays = Some(srtcp_replay_protection(REPLAY_WINDOW));
-        let inbound = Context::new(key, salt, profile, None, replays, crypto)?;
-        Ok(Self { rtp, outbound, inbound })
+        let theirs = Keys {
+            master_key: keys.remote_master_key.clone(),
+            master_salt: keys.remote_master_salt.clone(),
+            profile,
+            crypto: Arc::clone(provider),
+        };
+        let (inbound, sources) = (theirs.context()?, Vec::new());
+        Ok(Self { rtp, outbound, inbound, sources, unknown: Unknown::new(theirs)? })
     }
 
     /// Seals the packet that stands in `buffer` from `start` on, with a header of `header` bytes.
@@ -110,6 +164,22 @@ impl Srtp {
     }
 
     pub(crate) fn open_rtcp(&mut self, packet: &[u8]) -> Result<bytes::Bytes, Error> {
+        let source = packet.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+        let source = source.ok_or(Error::ErrTooShortRtcp)?;
+        // The flag of encryption stands in the index, which the tag follows, but not that of GCM. Without it rtc-srtp 0.21
+        // takes a packet of AES-CM for the viewer's and looks at no tag; WebRTC has no RTCP in the clear (RFC 8827).
+        let index = INDEX + if matches!(self.rtp, Rtp::Gcm { .. }) { 0 } else { HMAC_TAG };
+        let flags = packet.len().checked_sub(index).map_or(0, |at| packet[at]);
+        if flags & 0x80 == 0 {
+            return Err(Error::ErrFailedToVerifyAuthTag);
+        }
+        if !self.sources.contains(&source) {
+            if self.sources.len() == MAX_SOURCES {
+                return Err(Error::ErrFailedToVerifyAuthTag);
+            }
+            self.unknown.is_the_viewers(packet)?;
+            self.sources.push(source);
+        }
         self.inbound.decrypt_rtcp(packet).map(bytes::BytesMut::freeze)
     }
 }
@@ -160,7 +230,7 @@ mod tests {
     fn check(profile: ProtectionProfile) {
         let provider = rtc::crypto::default_provider().unwrap();
         let keys = keys(profile);
-        let mut ours = Srtp::from_keys(&keys, profile, provider.crypto()).unwrap();
+        let mut ours = Srtp::from_keys(&keys, profile, &provider).unwrap();
         let (key, salt) = (&keys.local_master_key, &keys.local_master_salt);
         let mut theirs = Context::new(key, salt, profile, None, None, provider.crypto()).unwrap();
         for index in 0xfff0_u64..0x1_0010 {
@@ -186,11 +256,46 @@ mod tests {
         check(ProtectionProfile::Aes128CmHmacSha1_80);
     }
 
+    /// A receiver report as the viewer seals it.
+    fn report(viewer: &mut Context, source: u32) -> Vec<u8> {
+        viewer.encrypt_rtcp(&[&[0x80, 201, 0, 1][..], &source.to_be_bytes()].concat()).unwrap().to_vec()
+    }
+
+    fn check_sources(profile: ProtectionProfile) {
+        let provider = rtc::crypto::default_provider().unwrap();
+        let keys = keys(profile);
+        let mut ours = Srtp::from_keys(&keys, profile, &provider).unwrap();
+        let (key, salt) = (&keys.remote_master_key, &keys.remote_master_salt);
+        let mut viewer = Context::new(key, salt, profile, None, None, provider.crypto()).unwrap();
+        let made_up =
+            |source: u32, byte: u8| [&[0x80, 201, 0, 1][..], &source.to_be_bytes(), &[byte; 40]].concat();
+        for source in 0..1000 {
+            assert!(ours.open_rtcp(&made_up(source, 7)).is_err(), "it says that it is in the clear");
+            assert!(ours.open_rtcp(&made_up(source, 0x87)).is_err());
+            assert!(ours.unknown.tries <= MAX_TRIES);
+        }
+        assert!(ours.sources.is_empty(), "nothing is remembered of whoever has no keys");
+        let first = report(&mut viewer, 500);
+        assert!(ours.open_rtcp(&first).is_ok());
+        assert!(ours.open_rtcp(&first).is_err(), "a replay of a first packet is one");
+        for source in 0..100 {
+            assert_eq!(ours.open_rtcp(&report(&mut viewer, source)).is_ok(), source < 7, "{source}");
+        }
+        assert_eq!(ours.sources.len(), MAX_SOURCES);
+        (0..200).for_each(|_| assert!(ours.open_rtcp(&report(&mut viewer, 500)).is_ok()));
+    }
+
+    #[test]
+    fn sources_are_remembered_once_they_are_authenticated_and_only_a_few() {
+        check_sources(ProtectionProfile::AeadAes128Gcm);
+        check_sources(ProtectionProfile::Aes128CmHmacSha1_80);
+    }
+
     #[test]
     fn a_packet_sealed_again_is_the_same_packet() {
         let provider = rtc::crypto::default_provider().unwrap();
         let profile = ProtectionProfile::AeadAes128Gcm;
-        let mut srtp = Srtp::from_keys(&keys(profile), profile, provider.crypto()).unwrap();
+        let mut srtp = Srtp::from_keys(&keys(profile), profile, &provider).unwrap();
         let sealed = [0, 1].map(|_| {
             let mut packet = vec![0x80, 0x60, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 42];
             srtp.seal(&mut packet, 0, 12, PacketId { ssrc: 2, index: 7 }).unwrap();

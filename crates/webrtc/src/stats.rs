@@ -61,6 +61,8 @@ pub struct IoStats {
     pub datagrams_of_strangers: u64,
     /// Datagrams of viewers whose thread had too much to do.
     pub datagrams_dropped: u64,
+    /// Faults of ours that ended a viewer or more; the threads went on.
+    pub panics: u64,
 }
 
 /// A snapshot of one peer.

@@ -9,7 +9,7 @@
 //! who join at once, each waits a little; those who watch get their frames, and a thread that has more frames than it can
 //! send still hears its viewers.
 //!
-//! A panic in one peer's code ends that peer.
+//! A panic in one peer's code ends that peer; one elsewhere, at worst, all of the thread's, but not the thread.
 
 mod connections;
 pub(crate) mod mailbox;
@@ -52,8 +52,13 @@ const RECEIVING_SLICE: Duration = Duration::from_millis(2);
 const HANDSHAKE_SLICE: Duration = Duration::from_millis(1);
 /// Datagrams of handshakes that wait: four of each of a thousand viewers. More are dropped, counted, and repeated.
 const MAX_HANDSHAKES: usize = 4096;
-/// A connection over TCP tells whose it is by then.
+/// Of those, one viewer's: two flights in small datagrams.
+const MAX_WAITING: usize = 16;
+/// Longer ones no viewer sends: STUN, DTLS and RTCP keep below the path's MTU.
+const MAX_DATAGRAM: usize = 2048;
+/// A connection over TCP proves whose it is by then.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
+const AFTER_PANIC: Duration = Duration::from_millis(10);
 
 const WAKE: Token = Token(0);
 /// Then a token for each UDP socket, then for each listener, then for each connection.
@@ -71,6 +76,8 @@ pub(crate) struct Resident {
     pub(crate) due: Option<Instant>,
     /// Whose frames it is offered.
     pub(crate) follows: Renditions,
+    /// Datagrams of its handshake that wait for their turn.
+    pub(crate) waiting: usize,
 }
 
 struct Worker {
@@ -98,6 +105,10 @@ struct Worker {
     /// Datagrams of handshakes that wait for their turn.
     handshakes: VecDeque<(u64, Path, Vec<u8>)>,
     burst: Burst,
+    /// The one that is being served.
+    current: Option<u64>,
+    /// Not while streams and who follows them are changed.
+    is_whole: bool,
 }
 
 impl Worker {
@@ -135,7 +146,8 @@ impl Worker {
             left: Vec::new(),
             moved: Vec::new(),
             timers: BTreeSet::new(),
-            inbox: Inbox::new(),
+            // Only the first one receives.
+            inbox: if number == 0 { Inbox::new() } else { Inbox::none() },
             readable,
             connections: HashMap::new(),
             unread: Vec::new(),
@@ -143,33 +155,78 @@ impl Worker {
             accept_again: None,
             handshakes: VecDeque::new(),
             burst: Burst::default(),
+            current: None,
+            is_whole: true,
         })
     }
 
     fn run(mut self) {
         let mut events = Events::with_capacity(256);
         loop {
-            let wait = if self.has_more() {
-                Some(Duration::ZERO)
-            } else {
-                self.next_due().map(|due| due.saturating_duration_since(Instant::now()))
-            };
-            // Interrupted by a signal: nothing is lost by another turn.
-            let _ = self.poll.poll(&mut events, wait);
-            for event in &events {
-                self.happened(event.token());
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))) {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(_) if self.shared.is_stopping() => return,
+                Err(_) => {
+                    // What it leaves undone, it tries again after the next one.
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.recover()));
+                }
             }
-            if self.obey() {
-                return;
-            }
-            self.send_frames();
-            self.receive();
-            std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
-            self.take_handed_over();
-            self.shake_hands();
-            self.tick();
-            self.follow();
         }
+    }
+
+    /// `true` when the thread is to end.
+    fn turn(&mut self, events: &mut Events) -> bool {
+        let wait = if self.has_more() {
+            Some(Duration::ZERO)
+        } else {
+            self.next_due().map(|due| due.saturating_duration_since(Instant::now()))
+        };
+        // Interrupted by a signal: nothing is lost by another turn.
+        let _ = self.poll.poll(events, wait);
+        for event in &*events {
+            self.happened(event.token());
+        }
+        if self.obey() {
+            return true;
+        }
+        self.is_whole = false;
+        self.send_frames();
+        self.is_whole = true;
+        self.receive();
+        std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
+        self.take_handed_over();
+        self.shake_hands();
+        self.tick();
+        self.is_whole = false;
+        self.follow();
+        self.is_whole = true;
+        false
+    }
+
+    /// After a panic: ends whom it may have left in disorder.
+    fn recover(&mut self) {
+        self.shared.panicked();
+        // One that comes again and again is not to take the processor and the log for itself.
+        std::thread::sleep(AFTER_PANIC);
+        let current = self.current.take();
+        let ending: Vec<_> = match std::mem::replace(&mut self.is_whole, true) {
+            true => current.into_iter().collect(),
+            false => {
+                self.streams.clear();
+                self.moved.clear();
+                self.residents.keys().copied().collect()
+            }
+        };
+        tracing::error!(thread = self.number, viewers = ending.len(), "a fault ends viewers, others go on");
+        // The kernel does not say again what it has said in the turn that was cut short.
+        self.readable.fill(true);
+        self.unread = self.connections.keys().copied().collect();
+        if self.number == 0 {
+            (self.inbox, self.accept_again) = (Inbox::new(), Some(Instant::now()));
+        }
+        self.shared.wake(self.number);
+        ending.into_iter().for_each(|number| self.remove(number, Instant::now(), "the server had a fault"));
     }
 
     /// There is something to do that nothing will wake the thread for.
@@ -177,13 +234,14 @@ impl Worker {
         self.readable.contains(&true)
             || !self.unread.is_empty()
             || !self.handshakes.is_empty()
+            || !self.orders.is_empty()
             || self.streams.iter().any(Stream::has_work)
     }
 
     fn next_due(&self) -> Option<Instant> {
         let rounds = self.streams.iter().filter_map(Stream::due).min();
         let timers = self.timers.first().map(|&(due, _)| due);
-        let unknown = self.connections.values().filter(|connection| connection.peer.is_none());
+        let unknown = self.connections.values().filter(|connection| !connection.is_authenticated);
         let unknown = unknown.map(|connection| connection.since + TELL_WITHIN).min();
         [rounds, timers, unknown, self.accept_again].into_iter().flatten().min()
     }
@@ -202,7 +260,16 @@ impl Worker {
 
     /// `true` when the thread is to end.
     fn obey(&mut self) -> bool {
-        while let Ok(order) = self.orders.try_recv() {
+        if self.shared.is_stopping() {
+            let everybody: Vec<_> = self.residents.keys().copied().collect();
+            for number in everybody {
+                self.with_peer(number, |peer, now| peer.close(now, "the server is stopping"));
+            }
+            return true;
+        }
+        // Whatever comes meanwhile is for the next turn.
+        for _ in 0..self.orders.len() {
+            let Ok(order) = self.orders.try_recv() else { break };
             match order {
                 Order::Take(resident) => {
                     let number = resident.number;
@@ -216,12 +283,10 @@ impl Worker {
                     self.with_peer(peer, |peer, _| peer.restart_ice(local, remote));
                 }
                 Order::Adopt(peer, handed) => self.adopt(peer, *handed),
-                Order::Stop => {
-                    let everybody: Vec<_> = self.residents.keys().copied().collect();
-                    for number in everybody {
-                        self.with_peer(number, |peer, now| peer.close(now, "the server is stopping"));
-                    }
-                    return true;
+                #[cfg(test)]
+                Order::Panic { is_whole } => {
+                    self.is_whole = is_whole;
+                    panic!("as a test wants it");
                 }
             }
         }
@@ -246,7 +311,8 @@ impl Worker {
 
     /// Passes a datagram on to whose it is.
     fn deliver(&mut self, path: Path, datagram: &[u8]) {
-        let key = self.shared.demux.lock().route(path.remote, datagram);
+        let is_sane = datagram.len() <= MAX_DATAGRAM;
+        let key = is_sane.then(|| self.shared.demux.lock().route(path.remote, datagram)).flatten();
         match key {
             Some(key) if key.worker == self.number => self.hear(key.number, path, datagram),
             Some(key) => self.shared.hand_over(key, path, datagram),
@@ -268,10 +334,14 @@ impl Worker {
     /// Gives a peer what came for it, DTLS (RFC 7983 section 7) in its turn.
     fn hear(&mut self, number: u64, path: Path, datagram: &[u8]) {
         match datagram {
-            [20..=63, ..] if self.handshakes.len() < MAX_HANDSHAKES => {
+            [20..=63, ..] => {
+                let Some(resident) = self.residents.get_mut(&number) else { return };
+                if self.handshakes.len() >= MAX_HANDSHAKES || resident.waiting >= MAX_WAITING {
+                    return self.shared.dropped();
+                }
+                resident.waiting += 1;
                 self.handshakes.push_back((number, path, datagram.to_vec()));
             }
-            [20..=63, ..] => self.shared.dropped(),
             _ => self.with_peer(number, |peer, now| peer.handle_datagram(now, path, datagram)),
         }
     }
@@ -280,6 +350,9 @@ impl Worker {
         let begun = Instant::now();
         while begun.elapsed() < HANDSHAKE_SLICE {
             let Some((number, path, datagram)) = self.handshakes.pop_front() else { return };
+            if let Some(resident) = self.residents.get_mut(&number) {
+                resident.waiting -= 1;
+            }
             self.with_peer(number, |peer, now| peer.handle_datagram(now, path, &datagram));
         }
     }
@@ -295,7 +368,7 @@ impl Worker {
             self.accept();
         }
         let late =
-            |connection: &Connection| connection.peer.is_none() && connection.since + TELL_WITHIN <= now;
+            |connection: &Connection| !connection.is_authenticated && connection.since + TELL_WITHIN <= now;
         let late: Vec<_> = self
             .connections
             .iter()
@@ -309,9 +382,11 @@ impl Worker {
     fn with_peer(&mut self, number: u64, act: impl FnOnce(&mut Peer, Instant)) {
         let Some(resident) = self.residents.get_mut(&number) else { return };
         let now = Instant::now();
+        self.current = Some(number);
         let mut ended = None;
         let worked = catch_unwind(AssertUnwindSafe(|| act(&mut resident.peer, now)));
         if worked.is_err() {
+            self.shared.panicked();
             ended = Some("its code panicked");
         }
         while let Some((path, datagram)) = resident.peer.poll_transmit() {
@@ -325,7 +400,12 @@ impl Worker {
                     self.shared.demux.lock().bind(remote, key);
                     None
                 }
-                Event::Path(_) => None,
+                Event::Path(path) => {
+                    if let Some(connection) = connection_of(&mut self.connections, path) {
+                        connection.is_authenticated = true;
+                    }
+                    None
+                }
                 Event::Connected => {
                     resident.connected = Some(now);
                     tracing::info!(id = resident.label, source = source.name(), "viewer connected");
@@ -341,7 +421,10 @@ impl Worker {
                 }
                 Event::Ended(why) => Some(why),
             }));
-            ended = happened.unwrap_or(Some("its code panicked"));
+            ended = happened.unwrap_or_else(|_| {
+                self.shared.panicked();
+                Some("its code panicked")
+            });
         }
         match ended {
             Some(why) => self.remove(number, now, why),
@@ -357,6 +440,7 @@ impl Worker {
                 }
             }
         }
+        self.current = None;
     }
 
     /// Ends a peer's life, whatever state it is in.

@@ -162,6 +162,7 @@ struct Io {
     packets_unsent: u64,
     datagrams_of_strangers: u64,
     datagrams_dropped: u64,
+    panics: u64,
 }
 
 /// `GET /stats`.
@@ -313,8 +314,9 @@ fn wall_stats(wall: &WallOutput, now: Instant) -> WallStats {
 }
 
 fn io(stats: wallcast_webrtc::IoStats) -> Io {
-    let wallcast_webrtc::IoStats { packets_unsent, datagrams_of_strangers, datagrams_dropped } = stats;
-    Io { packets_unsent, datagrams_of_strangers, datagrams_dropped }
+    let wallcast_webrtc::IoStats { packets_unsent, datagrams_of_strangers, datagrams_dropped, panics } =
+        stats;
+    Io { packets_unsent, datagrams_of_strangers, datagrams_dropped, panics }
 }
 
 fn rendition_stats(stats: wallcast_compositor::RenditionStats) -> Rendition {

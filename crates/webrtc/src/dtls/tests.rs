@@ -39,7 +39,8 @@ impl Viewer {
     }
 
     fn say(&mut self, now: Instant) -> Vec<BytesMut> {
-        self.endpoint.handle_timeout(VIEWER, now).unwrap();
+        // Fails where there is no connection any more.
+        let _ = self.endpoint.handle_timeout(VIEWER, now);
         let new: Vec<_> =
             std::iter::from_fn(|| self.endpoint.poll_transmit()).map(|sent| sent.message).collect();
         if !new.is_empty() {
@@ -100,4 +101,55 @@ fn whichever_of_our_datagrams_is_lost_is_said_again_though_the_viewer_repeats_it
         let took = handshake(&lost);
         assert!(took < Duration::from_secs(3), "{took:?} without datagrams {lost:?}");
     }
+}
+
+/// The last of `total` one-byte fragments of a message first, so that the library tries to put all of them together.
+fn fragments(total: u32, message: u16) -> impl Iterator<Item = Vec<u8>> {
+    (1..total).chain([0]).zip(100_u64..).map(move |(offset, number)| {
+        let mut record = vec![22, 0xfe, 0xfd, 0, 0];
+        record.extend(&number.to_be_bytes()[2..]);
+        record.extend([0, 13, 11]);
+        record.extend(&(total + 1000).to_be_bytes()[1..]);
+        record.extend(message.to_be_bytes());
+        record.extend(&offset.to_be_bytes()[1..]);
+        record.extend([0, 0, 1, 7]);
+        record
+    })
+}
+
+#[test]
+fn a_message_in_thirty_thousand_fragments_ends_neither_the_process_nor_the_handshake() {
+    let (now, identity) = (Instant::now(), Arc::new(Identity::generate().unwrap()));
+    let mut viewer = Viewer::new(now, &identity);
+    let mut ours = Dtls::new(Arc::clone(&identity), identity.fingerprint.clone(), Role::Server);
+    for datagram in viewer.say(now) {
+        ours.handle_datagram(now, &datagram).unwrap();
+    }
+    // The first message that is not there yet: fragments of it are put together as soon as there is its beginning.
+    for datagram in fragments(30_000, 1) {
+        let _ = ours.handle_datagram(now, &datagram);
+    }
+    assert!(ours.poll_transmit().is_some(), "it is still there to answer");
+}
+
+#[test]
+fn after_the_handshake_a_flood_is_not_kept_and_a_goodbye_is_heard() {
+    let (now, identity) = (Instant::now(), Arc::new(Identity::generate().unwrap()));
+    let mut viewer = Viewer::new(now, &identity);
+    let mut ours = Dtls::new(Arc::clone(&identity), identity.fingerprint.clone(), Role::Server);
+    while !(ours.is_through && viewer.is_through) {
+        for datagram in viewer.say(now) {
+            ours.handle_datagram(now, &datagram).unwrap();
+        }
+        while let Some(datagram) = ours.poll_transmit() {
+            viewer.hear(now, &datagram);
+        }
+    }
+    for datagram in fragments(30_000, 9) {
+        ours.handle_datagram(now, &datagram).unwrap();
+    }
+    viewer.endpoint.close(now).unwrap();
+    let goodbye = viewer.say(now);
+    let steps = goodbye.iter().flat_map(|datagram| ours.handle_datagram(now, datagram).unwrap());
+    assert_eq!(steps.filter(|step| matches!(step, Step::Closed)).count(), 1);
 }

@@ -289,3 +289,66 @@ async fn what_one_viewer_sends_with_its_keys_harms_nobody_else() {
     assert_eq!(peers.stats().len(), 2);
     peers.stop().await;
 }
+
+fn framed(datagram: &[u8]) -> Vec<u8> {
+    [&(datagram.len() as u16).to_be_bytes()[..], datagram].concat()
+}
+
+/// A connection over TCP from another address of this machine.
+fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(from.into(), 0).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.into()
+}
+
+fn is_closed(mut connection: &TcpStream) -> bool {
+    matches!(connection.read(&mut [0; 2048]), Ok(0))
+        || connection.take_error().is_ok_and(|error| error.is_some())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_over_tcp_keep_nobody_out_and_a_name_alone_keeps_none_open() {
+    let (wall, peers) = (Wall::start(), peers());
+    let viewer = Viewer::watch(&peers, &wall).await;
+    let crowd: Vec<_> = (0..9).map(|_| connect([127, 0, 0, 2], viewer.server)).collect();
+    assert!(is_closed(&crowd[0]), "nine of one address: the oldest made way");
+    let others = (3..10).flat_map(|last| [last; 8]);
+    let mut others: Vec<_> = others.map(|last| connect([127, 0, 0, last], viewer.server)).collect();
+    let mut named = connect([127, 0, 0, 11], viewer.server);
+    let username = format!("{}:{}", viewer.theirs.ufrag, viewer.ours.ufrag);
+    let unproved = viewer::check(&username, "a password that is not it", true, viewer.crypto.crypto());
+    named.write_all(&framed(&unproved)).unwrap();
+    assert!(is_closed(&crowd[1]), "64 from everywhere: the oldest made way");
+    let mut good = connect([127, 0, 0, 1], viewer.server);
+    good.write_all(&framed(&viewer.check())).unwrap();
+    let mut answer = [0; 200];
+    let len = good.read(&mut answer).unwrap();
+    assert!(len > 2 && viewer::is_success(&answer[2..len]), "{len} bytes");
+    assert!(is_closed(&named), "it has not proved whose it is");
+    assert!(is_closed(&others.pop().unwrap()));
+    good.write_all(&framed(&viewer.check())).unwrap();
+    assert!(good.read(&mut answer).unwrap() > 2, "whoever has proved it stays");
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_goes_on_after_a_fault_with_all_its_viewers_or_where_they_are_in_disorder_with_new_ones() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut viewer = Viewer::watch(&peers, &wall).await;
+    viewer.receive_media(10);
+    peers.shared().order(0, Order::Panic { is_whole: true }).unwrap();
+    viewer.receive_media(50);
+    assert_eq!((peers.io_stats().panics, peers.stats().len()), (1, 1));
+    peers.shared().order(0, Order::Panic { is_whole: false }).unwrap();
+    let begun = Instant::now();
+    while !peers.stats().is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut next = Viewer::watch(&peers, &wall).await;
+    next.receive_media(50);
+    assert_eq!(peers.io_stats().panics, 2);
+    peers.stop().await;
+}

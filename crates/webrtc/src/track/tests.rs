@@ -27,7 +27,7 @@ fn bench(ids: TrackIds, extensions: Vec<(Extension, u8)>) -> Bench {
         remote_master_key: vec![3; 16],
         remote_master_salt: vec![4; 12],
     };
-    let srtp = Srtp::from_keys(&keys, GCM, provider.crypto()).unwrap();
+    let srtp = Srtp::from_keys(&keys, GCM, &provider).unwrap();
     let viewer = Context::new(&[1; 16], &[2; 12], GCM, None, None, provider.crypto()).unwrap();
     let now = Instant::now();
     Bench { track: Track::new(now, ids, extensions, 4_000_000), srtp, viewer, now }

@@ -1,6 +1,7 @@
 //! Which viewer a connection over TCP belongs to, and which thread.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,9 +12,12 @@ use super::Worker;
 use super::mailbox::{Handed, Order};
 use super::tcp::Connection;
 use crate::demux::PeerKey;
+use crate::path::Path;
 
-/// Connections that have not told yet whose they are.
+/// Connections that have not proved yet whose they are.
 const MAX_UNKNOWN: usize = 64;
+/// Of those, a network's: nobody is to keep all others out with a few idle connections.
+const MAX_UNKNOWN_OF_NETWORK: usize = 8;
 /// A viewer's connections.
 const MAX_CONNECTIONS: usize = 4;
 
@@ -46,8 +50,8 @@ impl Worker {
 
     pub(super) fn adopt(&mut self, peer: u64, handed: Handed) {
         let Handed { mut connection, datagrams } = handed;
-        connection.peer = Some(peer);
         let path = connection.path;
+        (connection.peer, connection.is_authenticated) = (Some(peer), self.has_proved(peer, path));
         if self.keep(connection) {
             for datagram in datagrams {
                 self.hear(peer, path, &datagram);
@@ -57,21 +61,53 @@ impl Worker {
 
     /// `false`: there are too many; it is closed.
     fn keep(&mut self, mut connection: Connection) -> bool {
-        let limit = if connection.peer.is_some() { MAX_CONNECTIONS } else { MAX_UNKNOWN };
+        if !self.make_room(connection.peer, connection.path.remote.ip()) {
+            return false;
+        }
         let token = Token(self.next_token);
         self.next_token += 1;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.connections_of(connection.peer) >= limit
-            || self.poll.registry().register(connection.stream(), token, interest).is_err()
-        {
+        if self.poll.registry().register(connection.stream(), token, interest).is_err() {
             return false;
         }
         self.connections.insert(token, connection);
         true
     }
 
-    fn connections_of(&self, peer: Option<u64>) -> usize {
-        self.connections.values().filter(|connection| connection.peer == peer).count()
+    /// For one more connection, of a peer or from an address. Where there are too many, the oldest that has not proved
+    /// whose it is makes way: a viewer proves it with the first word. `false`: there is none.
+    fn make_room(&mut self, peer: Option<u64>, remote: IpAddr) -> bool {
+        match peer {
+            Some(_) => {
+                self.close_oldest(MAX_CONNECTIONS, |connection| connection.peer == peer);
+                self.connections.values().filter(|connection| connection.peer == peer).count()
+                    < MAX_CONNECTIONS
+            }
+            None => {
+                let is_unknown = |connection: &Connection| !connection.is_authenticated;
+                let network = network(remote);
+                self.close_oldest(MAX_UNKNOWN_OF_NETWORK, |connection| {
+                    is_unknown(connection) && self::network(connection.path.remote.ip()) == network
+                });
+                self.close_oldest(MAX_UNKNOWN, is_unknown);
+                true
+            }
+        }
+    }
+
+    /// When there are `limit` of those or more.
+    fn close_oldest(&mut self, limit: usize, of: impl Fn(&Connection) -> bool) {
+        let found: Vec<_> = self.connections.iter().filter(|(_, connection)| of(connection)).collect();
+        if found.len() >= limit {
+            let unknown = found.into_iter().filter(|(_, connection)| !connection.is_authenticated);
+            let oldest = unknown.min_by_key(|(_, connection)| connection.since).map(|(token, _)| *token);
+            oldest.into_iter().for_each(|token| self.disconnect(token));
+        }
+    }
+
+    /// A viewer that connects again from the same port has proved it before.
+    fn has_proved(&self, peer: u64, path: Path) -> bool {
+        self.residents.get(&peer).is_some_and(|resident| resident.peer.has_authenticated(path))
     }
 
     pub(super) fn connection_ready(&mut self, token: Token) {
@@ -95,11 +131,13 @@ impl Worker {
                     }
                     Some(key) if key.worker != self.number => return self.pass_on(token, key, datagrams),
                     Some(key) => {
-                        if self.connections_of(Some(key.number)) >= MAX_CONNECTIONS {
+                        if !self.make_room(Some(key.number), path.remote.ip()) {
                             return self.disconnect(token);
                         }
+                        let is_authenticated = self.has_proved(key.number, path);
                         if let Some(connection) = self.connections.get_mut(&token) {
-                            connection.peer = Some(key.number);
+                            (connection.peer, connection.is_authenticated) =
+                                (Some(key.number), is_authenticated);
                         }
                         key.number
                     }
@@ -123,5 +161,13 @@ impl Worker {
         if let Some(mut connection) = self.connections.remove(&token) {
             let _ = self.poll.registry().deregister(connection.stream());
         }
+    }
+}
+
+/// What one client may have all of: an address, or 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address => address,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use mio::{Poll, Waker};
@@ -26,8 +26,11 @@ pub(crate) struct Shared {
     pub(crate) sockets: Sockets,
     pub(crate) demux: Mutex<Demux>,
     mailboxes: Vec<Mailbox>,
+    /// Looked at in each turn: an order to stop could find its queue full.
+    stopping: AtomicBool,
     pub(super) strangers: AtomicU64,
     datagrams_dropped: AtomicU64,
+    panics: AtomicU64,
 }
 
 struct Mailbox {
@@ -47,7 +50,10 @@ pub(crate) enum Order {
     },
     /// A viewer's connection over TCP, with what came over it.
     Adopt(u64, Box<Handed>),
-    Stop,
+    #[cfg(test)]
+    Panic {
+        is_whole: bool,
+    },
 }
 
 pub(crate) struct Handed {
@@ -77,9 +83,9 @@ impl Workers {
             mailboxes.push(Mailbox { orders, datagrams, waker, peers: AtomicU64::new(0) });
             workers.push((poll, order_inbox, datagram_inbox));
         }
-        let (strangers, datagrams_dropped) = Default::default();
+        let (demux, stopping, strangers, datagrams_dropped, panics) = Default::default();
         let shared =
-            Arc::new(Shared { sockets, demux: Mutex::default(), mailboxes, strangers, datagrams_dropped });
+            Arc::new(Shared { sockets, demux, mailboxes, stopping, strangers, datagrams_dropped, panics });
         let mut started = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         for (number, (poll, orders, datagrams)) in workers.into_iter().enumerate() {
             let worker = Worker::new(number, poll, Arc::clone(&shared), orders, datagrams)?;
@@ -96,9 +102,7 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        for number in 0..self.shared.mailboxes.len() {
-            let _ = self.shared.order(number, Order::Stop);
-        }
+        self.shared.stop();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -123,6 +127,16 @@ impl Shared {
         Ok(())
     }
 
+    /// Tells all threads to end their peers and themselves.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        (0..self.mailboxes.len()).for_each(|worker| self.wake(worker));
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     pub(super) fn peer_left(&self, worker: usize) {
         self.mailboxes[worker].peers.fetch_sub(1, Ordering::Relaxed);
     }
@@ -132,11 +146,8 @@ impl Shared {
             packets_unsent: self.sockets.unsent.load(Ordering::Relaxed),
             datagrams_of_strangers: self.strangers.load(Ordering::Relaxed),
             datagrams_dropped: self.datagrams_dropped.load(Ordering::Relaxed),
+            panics: self.panics.load(Ordering::Relaxed),
         }
-    }
-
-    pub(crate) fn workers(&self) -> usize {
-        self.mailboxes.len()
     }
 
     pub(super) fn wake(&self, worker: usize) {
@@ -151,8 +162,36 @@ impl Shared {
         }
     }
 
+    pub(super) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A datagram of a viewer had to be dropped.
     pub(super) fn dropped(&self) {
         self.datagrams_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn threads_end_however_many_orders_are_on_their_way() {
+        let sockets = Sockets::bind(&["127.0.0.1".parse().unwrap()], 0).unwrap();
+        let workers = Workers::start(sockets, 2).unwrap();
+        let (shared, begun) = (Arc::clone(workers.shared()), Instant::now());
+        let feeding = std::thread::spawn(move || {
+            while !shared.is_stopping() {
+                while shared.order(1, Order::Close(1)).is_ok() {}
+            }
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        drop(workers);
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        feeding.join().unwrap();
     }
 }

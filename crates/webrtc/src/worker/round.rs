@@ -119,6 +119,7 @@ impl Worker {
             for rendition in wanted.without(followed).iter() {
                 let joined = catch_unwind(AssertUnwindSafe(|| self.join(&source, rendition, number, is_new)));
                 if joined.is_err() {
+                    self.shared.panicked();
                     self.remove(number, Instant::now(), "its code panicked");
                 }
             }

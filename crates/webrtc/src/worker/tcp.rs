@@ -7,13 +7,12 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::MAX_DATAGRAM;
 use crate::gate::Room;
 use crate::path::{Path, Protocol};
 
 /// What a viewer may leave unread: about half a second.
 const MAX_BACKLOG: usize = 256 * 1024;
-/// A viewer sends STUN, DTLS and RTCP: nothing is longer.
-const MAX_FRAME: usize = 4096;
 /// Of 8 KiB, read at a time: a viewer that floods us is not to keep the thread from the others.
 const CHUNKS: usize = 4;
 
@@ -22,6 +21,8 @@ pub(super) struct Connection {
     pub(super) path: Path,
     /// Whose it is, once the first check has told.
     pub(super) peer: Option<u64>,
+    /// A check that came over it was the viewer's; the first one only says whose it claims to be.
+    pub(super) is_authenticated: bool,
     pub(super) since: Instant,
     inbound: Vec<u8>,
     outbound: Vec<u8>,
@@ -38,7 +39,8 @@ impl Connection {
         // A frame's packets are written at once, and nothing follows for 40 ms.
         stream.set_nodelay(true)?;
         let path = Path { protocol: Protocol::Tcp, local: stream.local_addr()?, remote };
-        Ok(Self { stream, path, peer: None, since: now, inbound: Vec::new(), outbound: Vec::new() })
+        let (peer, is_authenticated, inbound, outbound) = Default::default();
+        Ok(Self { stream, path, peer, is_authenticated, since: now, inbound, outbound })
     }
 
     pub(super) fn stream(&mut self) -> &mut TcpStream {
@@ -107,7 +109,7 @@ fn take_frames(inbound: &mut Vec<u8>, datagrams: &mut Vec<Vec<u8>>) -> Result<()
     while let Some(len) =
         inbound.get(start..start + 2).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])))
     {
-        if len > MAX_FRAME {
+        if len > MAX_DATAGRAM {
             return Err(Broken);
         }
         let Some(datagram) = inbound.get(start + 2..start + 2 + len) else { break };
