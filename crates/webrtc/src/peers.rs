@@ -264,6 +264,7 @@ impl Peers {
             number,
             peer,
             source: Arc::clone(source),
+        shared.demux.lock().expect_answers(peer.mark(), key);
             label: id.label(),
             seat,
             connected: None,
