@@ -43,6 +43,9 @@ pub enum PatchError {
     /// The session is another than the caller thinks: it has been restarted since. HTTP 412.
     #[error("the session has been restarted since")]
     Stale,
+    /// ICE was restarted less than a second ago. HTTP 429.
+    #[error("restarted too often: expected a pause of a second")]
+    TooOften,
     /// Our fault. HTTP 500.
     #[error("ICE could not be restarted: {0}")]
     Internal(String),

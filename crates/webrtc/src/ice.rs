@@ -5,13 +5,16 @@
 //! nominated path for good (a viewer that changes networks is lost), and checks every local address against every
 //! remote one. Consent (RFC 7675) is asked for on the nominated path.
 //!
-//! With [`Ice::be_lite`] we only answer (RFC 8445 section 2.5): nothing is known of an address but what the viewer says, and its
-//! checks are its consent. Who has a session could then have media sent to an address that is not his, for half a minute.
+//! With [`Ice::be_lite`] we only answer (RFC 8445 section 2.5): nothing is known of the first address but what the viewer says,
+//! and its checks are its consent. DTLS proves that one, because who cannot read our half of the handshake never finishes it.
+//! Nothing would prove another; so that nobody has media sent to an address that is not his, a viewer that moves is checked
+//! all the same, and stays where it is until it answers. Every full agent does.
 //!
 //! Not here: gathering (our addresses are known), and controlling (a viewer that is ICE-lite sends no checks to be found by).
 
 pub(crate) mod message;
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +41,8 @@ const NOMINATION_LASTS: Duration = Duration::from_secs(3);
 /// A path over which nothing came for so long gives way to one that answers, nominated or not: a NAT that has forgotten
 /// a viewer gives it another address, and not every viewer nominates again.
 const DEAD_AFTER: Duration = Duration::from_secs(6);
+/// When all paths are taken, one over which nothing came for so long makes room.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 /// Checks in flight on one path whose answers still count.
 const IN_FLIGHT: usize = 4;
 
@@ -49,6 +54,13 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
+    /// RFC 8839 section 5.4: each at most this long.
+    pub(crate) const MAX_LEN: usize = 256;
+
+    pub(crate) fn are_short_enough(&self) -> bool {
+        self.ufrag.len().max(self.password.len()) <= Self::MAX_LEN
+    }
+
     /// 8 and 24 letters and digits: 47 and 142 bits (RFC 8445 section 5.3 asks for 24 and 128).
     pub(crate) fn random() -> Self {
         let mut rng = rand::rng();
@@ -63,8 +75,10 @@ impl Credentials {
 pub(crate) enum Heard {
     /// Not for us, not signed, or too much.
     Nothing,
-    /// An authenticated message over this path: whatever comes from there is this viewer's.
-    Viewer,
+    /// A check by the viewer. It may have been sent in the name of an address that is not the viewer's.
+    Check,
+    /// The answer to a check of ours: the viewer is where it says.
+    Answer,
 }
 
 pub(crate) struct Ice {
@@ -73,7 +87,11 @@ pub(crate) struct Ice {
     generations: Vec<Generation>,
     tie_breaker: u64,
     is_lite: bool,
+    /// What our transactions begin with, a secret: answers find their way by it, whatever address they come from.
+    mark: u64,
     paths: Vec<Known>,
+    /// Paths that are known no more, and from whose far end no other comes.
+    left: Vec<Path>,
     nominated: Option<Path>,
     /// When the viewer last agreed to be sent media (RFC 7675).
     consent: Option<Instant>,
@@ -93,12 +111,14 @@ struct Known {
     /// The viewer's, from its last check.
     priority: u32,
     /// It has answered a check of ours: the address is not forged.
-    is_valid: bool,
+    has_answered: bool,
     nominated_at: Option<Instant>,
     heard: Instant,
     in_flight: VecDeque<TransactionId>,
     next_check: Option<Instant>,
     checks: u32,
+    /// The checks have been begun with once more.
+    is_second_try: bool,
 }
 
 impl Ice {
@@ -108,14 +128,16 @@ impl Ice {
             generations: vec![Generation { number: 0, local, remote }],
             tie_breaker: rand::rng().random(),
             is_lite: false,
+            mark: rand::rng().random(),
             paths: Vec::new(),
+            left: Vec::new(),
             nominated: None,
             consent: None,
             transmits: VecDeque::new(),
         }
     }
 
-    /// From now on no checks are sent.
+    /// From now on no checks are sent, but to a viewer that moves.
     pub(crate) fn be_lite(&mut self) {
         self.is_lite = true;
     }
@@ -125,8 +147,35 @@ impl Ice {
     pub(crate) fn restart(&mut self, local: Credentials, remote: Credentials) {
         let number = self.generations.last().map_or(0, |newest| newest.number + 1);
         // A viewer that restarts again before the last restart is through has given that up.
-        self.generations.truncate(1);
+        let in_use =
+            self.generation_of(self.nominated).or(self.generations.first().map(|oldest| oldest.number));
+        self.generations.retain(|generation| Some(generation.number) == in_use);
         self.generations.push(Generation { number, local, remote });
+    }
+
+    /// See [`message::answered`].
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    pub(crate) fn is_lite(&self) -> bool {
+        self.is_lite
+    }
+
+    /// An authenticated check came this way.
+    pub(crate) fn knows(&self, path: Path) -> bool {
+        self.paths.iter().any(|known| known.path == path)
+    }
+
+    /// The address may be sent more than an answer to its check.
+    pub(crate) fn is_proven(&self, path: Path) -> bool {
+        let is_valid = |known: &Known| known.path == path && (known.has_answered || self.is_lite);
+        self.nominated == Some(path) || self.paths.iter().any(is_valid)
+    }
+
+    /// A path from whose far end nothing is known any more.
+    pub(crate) fn poll_left(&mut self) -> Option<Path> {
+        self.left.pop()
     }
 
     /// Where to send; `None` until the viewer has nominated a path that answers.
@@ -178,39 +227,63 @@ impl Ice {
         if received.claims_to_be_controlled() {
             let conflict = received.role_conflict(&local.password, crypto.crypto());
             self.transmits.extend(conflict.map(|answer| (path, answer)));
-            return Heard::Viewer;
+            return Heard::Nothing;
         }
         let answer = received.success(path.remote, &local.password, crypto.crypto());
-        let index = match self.paths.iter().position(|known| known.path == path) {
-            Some(index) => index,
-            None if self.paths.len() < MAX_PATHS => {
-                self.paths.push(Known::new(now, path, number));
-                self.paths.len() - 1
-            }
-            None => return Heard::Nothing,
-        };
+        let Some(index) = self.index_of(now, path, number) else { return Heard::Nothing };
         self.transmits.extend(answer.map(|answer| (path, answer)));
         let known = &mut self.paths[index];
-        if known.generation != number {
-            *known = Known::new(now, path, number);
-        }
         known.heard = now;
+        match number.cmp(&known.generation) {
+            // On its way when the viewer restarted.
+            Ordering::Less => return Heard::Check,
+            Ordering::Equal => {}
+            Ordering::Greater => *known = Known::new(now, path, number),
+        }
         known.priority = received.priority();
         if received.nominates() {
             known.nominated_at = Some(now);
         }
-        known.is_valid |= self.is_lite;
-        if known.is_valid {
+        if known.has_answered || self.is_lite {
             self.elect(now, index);
             if self.is_lite && self.nominated == Some(path) {
                 self.consent = Some(now);
             }
-        } else if known.in_flight.is_empty() || known.checks >= MAX_CHECKS {
-            // Triggered check (RFC 8445 section 7.3.1.4).
-            known.checks = 0;
-            self.check(now, index);
+        } else {
+            self.ask(now, index);
         }
-        Heard::Viewer
+        Heard::Check
+    }
+
+    /// Where the path is among those known, if need be from now on.
+    fn index_of(&mut self, now: Instant, path: Path, generation: u32) -> Option<usize> {
+        let found = self.paths.iter().position(|known| known.path == path);
+        if found.is_some() {
+            return found;
+        }
+        if self.paths.len() == MAX_PATHS {
+            let others = self.paths.iter().filter(|known| Some(known.path) != self.nominated);
+            let oldest = others.min_by_key(|known| known.heard)?;
+            if oldest.heard + FORGOTTEN_AFTER > now {
+                return None;
+            }
+            let oldest = oldest.path;
+            self.retain(|known| known.path != oldest);
+        }
+        self.left.retain(|left| !is_of_same_remote(*left, path));
+        self.paths.push(Known::new(now, path, generation));
+        Some(self.paths.len() - 1)
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Known) -> bool) {
+        let gone: Vec<_> = self.paths.extract_if(.., |known| !stays(known)).map(|known| known.path).collect();
+        let is_left = |path: &Path| !self.paths.iter().any(|known| is_of_same_remote(known.path, *path));
+        self.left.extend(gone.into_iter().filter(is_left));
+    }
+
+    /// The generation of a path that is known.
+    fn generation_of(&self, path: Option<Path>) -> Option<u32> {
+        self.paths.iter().find(|known| Some(known.path) == path).map(|known| known.generation)
     }
 
     fn handle_success(&mut self, now: Instant, path: Path, received: &mut Received) -> Heard {
@@ -227,20 +300,23 @@ impl Ice {
         known.in_flight.clear();
         known.checks = 0;
         known.heard = now;
-        known.is_valid = true;
+        known.has_answered = true;
         known.next_check = None;
         if self.nominated == Some(path) {
             self.consented(now, index);
-        } else {
-            self.elect(now, index);
         }
-        Heard::Viewer
+        self.elect(now, index);
+        Heard::Answer
     }
 
     /// Makes the path the one to send over if the viewer wants it so.
     fn elect(&mut self, now: Instant, index: usize) {
         let candidate = &self.paths[index];
         if self.nominated == Some(candidate.path) {
+            // A restart over the same path is through.
+            if candidate.nominated_at.is_some() {
+                self.prune(candidate.generation);
+            }
             return;
         }
         let current = self.paths.iter().find(|known| Some(known.path) == self.nominated);
@@ -252,17 +328,23 @@ impl Ice {
                 !lasts || current.generation < candidate.generation || current.priority < candidate.priority
             }
         };
-        if takes_over {
+        if takes_over && self.is_lite && current.is_some() && !candidate.has_answered {
+            self.ask(now, index);
+        } else if takes_over {
             if let Some(left) = self.paths.iter_mut().find(|known| Some(known.path) == self.nominated) {
                 left.next_check = None;
             }
             self.nominated = Some(self.paths[index].path);
-            let newest = self.paths[index].generation;
-            self.generations.retain(|generation| generation.number >= newest);
-            self.paths.retain(|known| known.generation >= newest);
+            self.prune(self.paths[index].generation);
             let index = self.paths.iter().position(|known| Some(known.path) == self.nominated);
             self.consented(now, index.unwrap_or_default());
         }
+    }
+
+    /// Forgets what was before the generation in use.
+    fn prune(&mut self, newest: u32) {
+        self.generations.retain(|generation| generation.number >= newest);
+        self.retain(|known| known.generation >= newest);
     }
 
     fn consented(&mut self, now: Instant, index: usize) {
@@ -272,6 +354,18 @@ impl Ice {
         }
         let interval = Duration::from_millis(rand::rng().random_range(CONSENT_INTERVAL));
         self.paths[index].next_check = Some(now + interval);
+    }
+
+    /// Triggered check (RFC 8445 section 7.3.1.4). A round of checks that nobody answers is repeated once: whoever forges the
+    /// viewer's checks could have us send to somebody else for ever.
+    fn ask(&mut self, now: Instant, index: usize) {
+        let known = &mut self.paths[index];
+        if known.checks >= MAX_CHECKS && known.next_check.is_none() && !known.is_second_try {
+            (known.checks, known.is_second_try) = (0, true);
+        }
+        if known.checks == 0 {
+            self.check(now, index);
+        }
     }
 
     fn check(&mut self, now: Instant, index: usize) {
@@ -285,7 +379,7 @@ impl Ice {
             known.next_check = None;
             return;
         };
-        let transaction = TransactionId::new();
+        let transaction = message::transaction(self.mark);
         if known.in_flight.len() == IN_FLIGHT {
             known.in_flight.pop_front();
         }
@@ -308,10 +402,23 @@ impl Ice {
 
 impl Known {
     fn new(now: Instant, path: Path, generation: u32) -> Self {
-        let (priority, is_valid, nominated_at, next_check, checks) = Default::default();
-        let (heard, in_flight) = (now, VecDeque::new());
-        Self { path, generation, priority, is_valid, nominated_at, heard, in_flight, next_check, checks }
+        Self {
+            path,
+            generation,
+            priority: 0,
+            has_answered: false,
+            nominated_at: None,
+            heard: now,
+            in_flight: VecDeque::new(),
+            next_check: None,
+            checks: 0,
+            is_second_try: false,
+        }
     }
+}
+
+fn is_of_same_remote(one: Path, other: Path) -> bool {
+    (one.protocol, one.remote) == (other.protocol, other.remote)
 }
 
 /// What a candidate would have that the viewer learnt from our check (RFC 8445 section 7.1.1).

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use crate::control::{Control, Padding, Report};
+use crate::demux::Claim;
 use crate::dtls::{Dtls, Identity, Role, Step};
 use crate::feedback::{Feedback, Said};
 use crate::gate::{Room, Verdict};
@@ -40,12 +41,17 @@ const KEY_FRAME_EARNED: Duration = Duration::from_secs(3);
 /// The round trip before anything is known of it, and what is believed of it at most.
 const USUAL_RTT: Duration = Duration::from_millis(50);
 const MAX_RTT: Duration = Duration::from_millis(500);
+/// DTLS datagrams that are read before the viewer has answered from where they come: a ClientHello in pieces, and again. What
+/// we say to it waits, so that nobody is sent a handshake that he did not ask for.
+const MAX_UNPROVEN: u32 = 8;
 
 /// What the runner is to do, or to know.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Datagrams that come this way are this viewer's.
-    Path(Path),
+    /// Datagrams that come this way are this viewer's, if nobody has a better claim. Again with each proof.
+    Path(Path, Claim),
+    /// And from there no more.
+    PathLeft(Path),
     /// Frames may be sent.
     Connected,
     KeyFrameNeeded(usize),
@@ -72,10 +78,10 @@ pub(crate) struct Peer {
     asked: Asked,
     rtt: Duration,
     counters: Arc<Counters>,
-    /// Over which an authenticated check came.
-    paths: Vec<Path>,
-    /// Over which the viewer's last DTLS message came: answers take it as long as no path is nominated.
+    /// Over which the viewer's last DTLS message came: answers take it as long as no path is nominated, once it is proven.
     dtls_path: Option<Path>,
+    /// See [`MAX_UNPROVEN`].
+    unproven: u32,
     heard: Instant,
     next_report: Option<Instant>,
     transmits: VecDeque<(Path, Vec<u8>)>,
@@ -137,8 +143,8 @@ impl Peer {
             asked: Asked { left: KEY_FRAMES, since: now },
             rtt: USUAL_RTT,
             counters,
-            paths: Vec::new(),
             dtls_path: None,
+            unproven: 0,
             heard: now,
             next_report: None,
             transmits: VecDeque::new(),
@@ -150,6 +156,11 @@ impl Peer {
     /// Checks of connectivity are answered only.
     pub(crate) fn be_ice_lite(&mut self) {
         self.ice.be_lite();
+    }
+
+    /// What answers to this peer's checks are known by, from wherever they come.
+    pub(crate) fn mark(&self) -> u64 {
+        self.ice.mark()
     }
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {
@@ -179,7 +190,7 @@ impl Peer {
         // RFC 7983 section 7, RFC 5761 section 4.
         match *datagram {
             _ if is_stun(datagram) => self.handle_stun(now, path, datagram),
-            _ if !self.paths.contains(&path) => {}
+            _ if !self.ice.knows(path) => {}
             [20..=63, ..] => self.handle_dtls(now, path, datagram),
             [128..=191, 192..=223, ..] => self.handle_rtcp(now, datagram),
             _ => {}
@@ -292,20 +303,29 @@ impl Peer {
     }
 
     fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        if self.ice.handle_message(now, path, datagram) == Heard::Nothing {
-            return;
-        }
+        let is_new = !self.ice.knows(path);
+        let claim = match self.ice.handle_message(now, path, datagram) {
+            Heard::Nothing => return,
+            Heard::Answer => Some(Claim::Answer),
+            Heard::Check if self.ice.is_lite() => Some(Claim::LiteCheck),
+            Heard::Check => Some(Claim::Check).filter(|_| is_new),
+        };
         self.heard = now;
-        if !self.paths.contains(&path) {
-            self.paths.push(path);
-            self.events.push_back(Event::Path(path));
-        }
+        let left = std::iter::from_fn(|| self.ice.poll_left()).map(Event::PathLeft);
+        self.events.extend(left.chain(claim.map(|claim| Event::Path(path, claim))));
         if matches!(self.life, Life::Waiting { .. }) {
             self.life = Life::Securing { until: now + HANDSHAKE_TIMEOUT };
         }
     }
 
     fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.ice.is_proven(path) {
+            self.unproven = 0;
+        } else if self.unproven == MAX_UNPROVEN {
+            return;
+        } else {
+            self.unproven += 1;
+        }
         self.dtls_path = Some(path);
         // A broken datagram may be anybody's; a handshake that cannot succeed runs into its time-out.
         let steps = self.dtls.handle_datagram(now, datagram).unwrap_or_default();
@@ -457,7 +477,7 @@ impl Peer {
     /// Takes over what ICE and DTLS want sent.
     fn collect(&mut self) {
         self.transmits.extend(std::iter::from_fn(|| self.ice.poll_transmit()));
-        let path = self.ice.nominated().or(self.dtls_path);
+        let path = self.ice.nominated().or(self.dtls_path.filter(|&path| self.ice.is_proven(path)));
         while let (Some(path), Some(datagram)) = (path, self.dtls.poll_transmit()) {
             self.transmits.push_back((path, datagram.into()));
         }

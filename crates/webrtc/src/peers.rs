@@ -160,6 +160,7 @@ struct Guest {
     former_ufrag: Option<String>,
     mid: String,
     restarts: u32,
+    restarted: Option<Instant>,
     /// Cancelled once everything of it is freed.
     closed: CancellationToken,
 }
@@ -173,6 +174,8 @@ impl Guest {
 impl Peers {
     /// How long [`Peers::stop`] and [`Peers::close`] wait.
     const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+    /// A session restarts ICE once in this time at most: a viewer has a reason to when its network changes.
+    const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 
     /// Binds the sockets and starts the threads.
     ///
@@ -226,6 +229,7 @@ impl Peers {
             former_ufrag: None,
             mid: offer.transport_mid().to_owned(),
             restarts: 0,
+            restarted: None,
             closed: CancellationToken::new(),
         };
         let ice_session = guest.ice_session(&id);
@@ -260,6 +264,7 @@ impl Peers {
         if self.config.ice_lite {
             peer.be_ice_lite();
         }
+        shared.demux.lock().expect_answers(peer.mark(), key);
         let resident = Resident {
             number,
             peer,
@@ -289,17 +294,17 @@ impl Peers {
     /// [`Answer::ice_session`] that the viewer knows of, for candidates; a restart replaces any.
     ///
     /// # Errors
-    /// There is no such session, or the fragment belongs to none of its ICE sessions.
+    /// There is no such session, the fragment belongs to none of its ICE sessions, or ICE was restarted a moment ago.
     pub fn patch(
         &self,
         id: &SessionId,
         fragment: &str,
         expected: Option<&str>,
     ) -> Result<Patched, PatchError> {
-        let candidates = self.candidates();
+        let remote = fragment::read(fragment);
         let mut guests = self.table.guests.lock();
         let guest = guests.get_mut(id).ok_or(PatchError::Gone)?;
-        let remote = fragment::read(fragment).ok_or(PatchError::Unreadable)?;
+        let remote = remote.ok_or(PatchError::Unreadable)?;
         if expected.is_some_and(|expected| expected != guest.ice_session(id)) {
             return Err(PatchError::Stale);
         }
@@ -310,18 +315,27 @@ impl Peers {
         if guest.former_ufrag.as_ref() == Some(&remote.ufrag) {
             return Err(PatchError::Stale);
         }
+        let now = Instant::now();
+        if guest.restarted.is_some_and(|restarted| restarted + Self::RESTART_INTERVAL > now) {
+            return Err(PatchError::TooOften);
+        }
         let (local, shared) = (Credentials::random(), self.shared());
-        let fragment = fragment::write(&guest.mid, &local, self.config.ice_lite, &candidates);
+        let order =
+            Order::RestartIce { peer: guest.key.number, local: local.clone(), remote: remote.clone() };
+        shared.order(guest.key.worker, order).map_err(|error| PatchError::Internal(error.to_string()))?;
         let mut demux = shared.demux.lock();
         demux.expect(&local.ufrag, guest.key);
         demux.keep(guest.key, [&guest.local_ufrag, &local.ufrag]);
         drop(demux);
         guest.local_ufrag.clone_from(&local.ufrag);
-        guest.former_ufrag = Some(std::mem::replace(&mut guest.remote_ufrag, remote.ufrag.clone()));
+        guest.former_ufrag = Some(std::mem::replace(&mut guest.remote_ufrag, remote.ufrag));
         guest.restarts += 1;
-        let order = Order::RestartIce { peer: guest.key.number, local, remote };
-        shared.order(guest.key.worker, order).map_err(|error| PatchError::Internal(error.to_string()))?;
-        Ok(Patched::Restarted { fragment, ice_session: guest.ice_session(id) })
+        guest.restarted = Some(now);
+        let (mid, ice_session) = (guest.mid.clone(), guest.ice_session(id));
+        // Looking up our addresses takes a while, and everybody needs the table.
+        drop(guests);
+        let fragment = fragment::write(&mid, &local, self.config.ice_lite, &self.candidates());
+        Ok(Patched::Restarted { fragment, ice_session })
     }
 
     /// Ends a session; `false` when there is none of that name. Returns once it is freed.

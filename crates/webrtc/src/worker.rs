@@ -396,16 +396,21 @@ impl Worker {
         while let (None, Some(event)) = (ended, resident.peer.poll_event()) {
             let source = Arc::clone(&resident.source);
             let happened = catch_unwind(AssertUnwindSafe(|| match event {
-                Event::Path(Path { protocol: Protocol::Udp, remote, .. }) => {
-                    self.shared.demux.lock().bind(remote, key);
+                Event::Path(Path { protocol: Protocol::Udp, remote, .. }, claim) => {
+                    self.shared.demux.lock().bind(now, remote, key, claim);
                     None
                 }
-                Event::Path(path) => {
+                Event::Path(path, _) => {
                     if let Some(connection) = connection_of(&mut self.connections, path) {
                         connection.is_authenticated = true;
                     }
                     None
                 }
+                Event::PathLeft(Path { protocol: Protocol::Udp, remote, .. }) => {
+                    self.shared.demux.lock().unbind(remote, key);
+                    None
+                }
+                Event::PathLeft(_) => None,
                 Event::Connected => {
                     resident.connected = Some(now);
                     tracing::info!(id = resident.label, source = source.name(), "viewer connected");
@@ -456,13 +461,14 @@ impl Worker {
         resident.due.map(|due| self.timers.remove(&(due, number)));
         self.streams.retain_mut(|stream| stream.leave(number));
         self.left.push(number);
-        self.shared.demux.lock().forget(PeerKey { worker: self.number, number });
         self.shared.peer_left(self.number);
         let owned = self.connections.iter().filter(|(_, connection)| connection.peer == Some(number));
         let owned: Vec<_> = owned.map(|(token, _)| *token).collect();
         owned.into_iter().for_each(|token| self.disconnect(token));
         resident.log_end(now, why);
         drop(resident.seat);
+        // Last: as long as it has a seat, a restart of ICE names another ufrag of it.
+        self.shared.demux.lock().forget(PeerKey { worker: self.number, number });
     }
 }
 

@@ -68,9 +68,10 @@ pub(super) async fn create(
         .map_err(|problem| problem.header(ACCEPT_POST, HeaderValue::from_static(SDP)))?;
     let offer = offer?;
     slow_down(&shared, client)?;
-    wall.watched.wake();
     let answered = shared.running.peers.answer(&wall.source, &offer, network(client.ip())).await;
     let answer = answered.map_err(|error| refusal(&error))?;
+    // Not for whoever gets no answer: cameras are opened for it.
+    wall.watched.wake();
     let headers = [
         (header::CONTENT_TYPE, SDP.to_owned()),
         (header::LOCATION, format!("/whep/{}/{}", path_segment(&name), answer.id)),

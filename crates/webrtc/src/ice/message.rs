@@ -19,6 +19,8 @@ use rtc::stun::xoraddr::XorMappedAddress;
 const HEADER_LEN: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const BINDING_REQUEST_TYPE: [u8; 2] = [0, 1];
+/// Success and error.
+const BINDING_RESPONSE_TYPES: [[u8; 2]; 2] = [[1, 1], [1, 0x11]];
 
 /// The first byte tells STUN from DTLS and RTP on one port (RFC 7983).
 pub(crate) fn is_stun(datagram: &[u8]) -> bool {
@@ -40,6 +42,21 @@ pub(crate) fn addressee(datagram: &[u8]) -> Option<&str> {
         rest = value.get(len.next_multiple_of(4)..)?;
     }
     None
+}
+
+/// The first eight bytes of the transaction that a response belongs to. Unauthenticated.
+pub(crate) fn answered(datagram: &[u8]) -> Option<u64> {
+    if !is_stun(datagram) || !BINDING_RESPONSE_TYPES.contains(&[datagram[0], datagram[1]]) {
+        return None;
+    }
+    datagram[8..16].try_into().ok().map(u64::from_be_bytes)
+}
+
+/// A transaction of the peer whose mark this is: the rest is random.
+pub(super) fn transaction(mark: u64) -> TransactionId {
+    let mut transaction = TransactionId::new();
+    transaction.0[..8].copy_from_slice(&mark.to_be_bytes());
+    transaction
 }
 
 /// A message that was decoded and, where it matters, authenticated by [`Received::is_signed_with`].

@@ -31,7 +31,7 @@ impl Bench {
     /// A check by the viewer; returns what was sent because of it.
     fn check(&mut self, path: Path, nominate: bool) -> Vec<(Path, Vec<u8>)> {
         let request = message::viewer::check("ours:theirs", OURS.1, nominate, self.crypto.crypto());
-        assert_eq!(self.ice.handle_message(self.now, path, &request), Heard::Viewer);
+        assert_eq!(self.ice.handle_message(self.now, path, &request), Heard::Check);
         self.sent()
     }
 
@@ -45,7 +45,7 @@ impl Bench {
         for (path, datagram) in sent {
             let answer = message::viewer::answer(datagram, path.local, THEIRS.1, self.crypto.crypto());
             if let Some(answer) = answer {
-                assert_eq!(self.ice.handle_message(self.now, *path, &answer), Heard::Viewer);
+                assert_eq!(self.ice.handle_message(self.now, *path, &answer), Heard::Answer);
                 answered += 1;
             }
         }
@@ -146,8 +146,40 @@ fn paths_are_bounded() {
         let request = message::viewer::check("ours:theirs", OURS.1, false, bench.crypto.crypto());
         let way = path(&format!("203.0.113.9:{}", 1000 + port));
         let heard = bench.ice.handle_message(bench.now, way, &request);
-        assert_eq!(heard == Heard::Viewer, port < MAX_PATHS);
+        assert_eq!(heard == Heard::Check, port < MAX_PATHS);
     }
+}
+
+#[test]
+fn of_a_thousand_ports_a_few_are_known_and_old_ones_make_room() {
+    let mut bench = bench();
+    let first = path("203.0.113.9:999");
+    let sent = bench.check(first, true);
+    bench.answer(&sent);
+    let ways: Vec<_> = (0..1000).map(|port| path(&format!("203.0.113.9:{}", 1000 + port))).collect();
+    let crypto = Arc::clone(&bench.crypto);
+    for &way in &ways {
+        // A controlled viewer is told, and not more.
+        let request = message::request(TransactionId::new(), "ours:theirs", 1, 1, OURS.1, crypto.crypto());
+        assert_eq!(bench.ice.handle_message(bench.now, way, &request.unwrap()), Heard::Nothing);
+        assert_eq!(bench.sent().len(), 1);
+    }
+    assert!(!ways.iter().any(|&way| bench.ice.knows(way)));
+    let request = message::viewer::check("ours:theirs", OURS.1, false, crypto.crypto());
+    for &way in &ways {
+        bench.ice.handle_message(bench.now, way, &request);
+    }
+    assert_eq!(ways.iter().filter(|&&way| bench.ice.knows(way)).count(), MAX_PATHS - 1);
+    assert_eq!(bench.ice.poll_left(), None);
+    bench.now += FORGOTTEN_AFTER;
+    assert_eq!(bench.ice.handle_message(bench.now, ways[999], &request), Heard::Check);
+    assert_eq!(bench.ice.poll_left(), Some(ways[0]));
+    assert!(bench.ice.knows(first), "the one in use stays");
+    // The same far end, come to another address of ours.
+    let other = Path { local: "192.0.2.2:8082".parse().unwrap(), ..ways[1] };
+    bench.now += FORGOTTEN_AFTER - Duration::from_secs(1);
+    assert_eq!(bench.ice.handle_message(bench.now, other, &request), Heard::Check);
+    assert_eq!((bench.ice.knows(ways[1]), bench.ice.poll_left()), (false, None));
 }
 
 #[test]
@@ -175,12 +207,12 @@ fn after_a_restart_the_old_path_serves_until_the_new_one_is_nominated() {
     bench.check(old, true);
     let crypto = Arc::clone(&bench.crypto);
     let request = message::viewer::check("ours2:theirs2", newer[0], true, crypto.crypto());
-    assert_eq!(bench.ice.handle_message(bench.now, new, &request), Heard::Viewer);
+    assert_eq!(bench.ice.handle_message(bench.now, new, &request), Heard::Check);
     let answers = bench.sent();
     let answer = answers
         .iter()
         .find_map(|(_, sent)| message::viewer::answer(sent, new.local, newer[1], crypto.crypto()));
-    assert_eq!(bench.ice.handle_message(bench.now, new, &answer.unwrap()), Heard::Viewer);
+    assert_eq!(bench.ice.handle_message(bench.now, new, &answer.unwrap()), Heard::Answer);
     assert_eq!(bench.ice.nominated(), Some(new), "at once, whatever the priorities");
     let request = message::viewer::check("ours:theirs", OURS.1, true, crypto.crypto());
     assert_eq!(bench.ice.handle_message(bench.now, old, &request), Heard::Nothing, "the old ones are void");
@@ -208,13 +240,98 @@ fn ice_lite_answers_and_never_asks() {
 }
 
 #[test]
-fn ice_lite_follows_a_viewer_that_nominates_another_path() {
+fn ice_lite_follows_a_viewer_that_nominates_another_path_once_it_answers_there() {
     let mut bench = bench();
     bench.ice.be_lite();
     let (first, second) = (path("203.0.113.9:1000"), path("198.51.100.7:2000"));
     bench.check(first, true);
     bench.wait(Duration::from_secs(4));
-    bench.check(second, true);
+    let sent = bench.check(second, true);
+    assert_eq!(bench.ice.nominated(), Some(first), "the address may be forged");
+    assert_eq!(bench.answer(&sent), 1);
     assert_eq!(bench.ice.nominated(), Some(second));
     assert_eq!(bench.ice.consent(), Some(bench.now));
+    assert_eq!(bench.ice.poll_timeout(), None, "and its checks are its consent as before");
+}
+
+#[test]
+fn with_ice_lite_media_does_not_move_to_an_address_that_does_not_answer() {
+    let mut bench = bench();
+    bench.ice.be_lite();
+    let (first, victim) = (path("203.0.113.9:1000"), path("198.51.100.7:2000"));
+    bench.check(first, true);
+    let mut asked = 0;
+    for _ in 0..600 {
+        bench.wait(Duration::from_millis(100));
+        let sent = bench.check(victim, true);
+        asked += sent.iter().filter(|(_, sent)| !message::viewer::is_success(sent)).count();
+        assert_eq!(bench.ice.nominated(), Some(first));
+    }
+    assert_eq!(asked, 2 * MAX_CHECKS as usize);
+}
+
+#[test]
+fn forged_checks_have_us_ask_twice_and_not_for_ever() {
+    let mut bench = bench();
+    let mut asked = 0;
+    for _ in 0..600 {
+        let sent = bench.check(path("198.51.100.7:2000"), true);
+        asked += sent.iter().filter(|(_, sent)| !message::viewer::is_success(sent)).count();
+        bench.wait(Duration::from_millis(100));
+    }
+    assert_eq!(asked, 2 * MAX_CHECKS as usize);
+}
+
+/// Restarts again and again over the same path; the first check of each generation may nominate, or only the second.
+fn check_restarts(is_lite: bool, nominates_at_once: bool) {
+    let mut bench = bench();
+    if is_lite {
+        bench.ice.be_lite();
+    }
+    let (way, crypto) = (path("203.0.113.9:1000"), Arc::clone(&bench.crypto));
+    let sent = bench.check(way, true);
+    bench.answer(&sent);
+    for number in 2..6 {
+        let (ours, theirs) = (format!("ours{number}"), format!("theirs{number}"));
+        bench.ice.restart(credentials((&ours, OURS.1)), credentials((&theirs, THEIRS.1)));
+        for nominate in [nominates_at_once, true] {
+            let request =
+                message::viewer::check(&format!("{ours}:{theirs}"), OURS.1, nominate, crypto.crypto());
+            assert_eq!(bench.ice.handle_message(bench.now, way, &request), Heard::Check, "{number}");
+            let sent = bench.sent();
+            assert!(message::viewer::is_success(&sent[0].1));
+            bench.answer(&sent);
+        }
+        assert_eq!(bench.ice.nominated(), Some(way));
+        let last: Vec<_> = bench.ice.generations.iter().map(|generation| generation.number).collect();
+        assert_eq!(last, [number - 1], "the one before is over");
+        bench.wait(Duration::from_secs(6));
+        let sent = bench.sent();
+        if !is_lite {
+            assert!(bench.answer(&sent) > 0, "consent is asked for with the new names");
+            assert_eq!(bench.ice.consent(), Some(bench.now));
+        }
+    }
+}
+
+#[test]
+fn a_viewer_restarts_as_often_as_it_likes_over_one_path() {
+    check_restarts(false, true);
+    check_restarts(false, false);
+    check_restarts(true, true);
+    check_restarts(true, false);
+}
+
+#[test]
+fn a_restart_before_the_last_one_is_through_keeps_what_is_in_use() {
+    let mut bench = bench();
+    let way = path("203.0.113.9:1000");
+    let sent = bench.check(way, true);
+    bench.answer(&sent);
+    for ours in ["ours2", "ours3"] {
+        bench.ice.restart(credentials((ours, OURS.1)), credentials(("theirs2", THEIRS.1)));
+    }
+    bench.wait(Duration::from_secs(6));
+    let sent = bench.sent();
+    assert!(bench.answer(&sent) > 0);
 }

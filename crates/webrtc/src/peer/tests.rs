@@ -24,6 +24,7 @@ use rtc::sansio::Protocol as _;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
 use super::*;
+use crate::ice::message::viewer;
 use crate::packetise::frames::of_slice;
 use crate::path::Protocol;
 use crate::profile::ProfileLevelId;
@@ -103,6 +104,12 @@ struct World {
     asked_at: Instant,
     /// When a frame was shown, and how late.
     shown: Vec<(Instant, Duration)>,
+    /// To which addresses the peer laid claim.
+    claims: Vec<(SocketAddr, Claim)>,
+    /// Otherwise its answers to our checks are lost.
+    viewer_answers: bool,
+    handshake_sent: usize,
+    handshake_received: usize,
     /// When the viewer began to get something else.
     shares: Vec<(Instant, Share)>,
     connected_at: Option<Instant>,
@@ -197,6 +204,10 @@ impl World {
             is_broken: true,
             asked_at: now,
             shown: Vec::new(),
+            claims: Vec::new(),
+            viewer_answers: true,
+            handshake_sent: 0,
+            handshake_received: 0,
             shares: Vec::new(),
             connected_at: None,
             ended: None,
@@ -231,6 +242,10 @@ impl World {
                 let _ = self.viewer.handle_timeout(self.now);
             }
             while let Some(datagram) = self.up.receive(self.now) {
+                if !self.viewer_answers && viewer::is_success(&datagram) {
+                    continue;
+                }
+                self.handshake_received += usize::from(matches!(datagram[0], 20..=63));
                 self.peer.handle_datagram(self.now, self.path(), &datagram);
             }
             while let Some(datagram) = self.down.receive(self.now) {
@@ -260,11 +275,13 @@ impl World {
     fn pump(&mut self) {
         while let Some((path, datagram)) = self.peer.poll_transmit() {
             assert_eq!(path.local, server());
+            self.handshake_sent += usize::from(matches!(datagram[0], 20..=63));
             self.down.send(self.now, datagram);
         }
         while let Some(event) = self.peer.poll_event() {
             match event {
-                Event::Path(_) => {}
+                Event::Path(path, claim) => self.claims.push((path.remote, claim)),
+                Event::PathLeft(_) => {}
                 Event::Connected => self.connected_at = Some(self.now),
                 Event::KeyFrameNeeded(rendition) => self.encoders[rendition].key_frame_wanted = true,
                 Event::Share(share) => self.shares.push((self.now, share)),
@@ -439,6 +456,30 @@ fn over_a_good_path_a_viewer_connects_at_once_and_gets_everything() {
 }
 
 #[test]
+fn an_address_is_claimed_by_a_check_and_again_with_each_answer() {
+    let mut world = World::new(Link::GOOD, Link::GOOD);
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.claims[..2], [(home(), Claim::Check), (home(), Claim::Answer)]);
+    let answers = world.claims[2..].iter().filter(|&&claim| claim == (home(), Claim::Answer)).count();
+    assert_eq!(answers, world.claims.len() - 2);
+    assert!((2..10).contains(&answers), "{answers}");
+}
+
+#[test]
+fn nobody_is_sent_a_handshake_who_has_not_answered_a_check() {
+    let mut world = World::new(Link::GOOD, Link::GOOD);
+    world.viewer_answers = false;
+    world.run(Duration::from_secs(2));
+    assert!(world.handshake_received > 0, "the viewer shakes hands");
+    assert_eq!((world.handshake_sent, world.connected_at), (0, None));
+    assert_eq!(world.claims, [(home(), Claim::Check)]);
+    world.viewer_answers = true;
+    world.run(Duration::from_secs(8));
+    assert!(world.connected_at.is_some());
+    assert!(world.handshake_sent < 40, "{}", world.handshake_sent);
+}
+
+#[test]
 fn what_is_lost_is_sent_again_in_time() {
     for (per_mille, bar) in [(10, 98.0), (50, 90.0), (100, 75.0)] {
         let mut world = World::new(Link::losing(per_mille), Link::losing(per_mille));
@@ -568,5 +609,6 @@ fn a_viewer_whose_address_changes_is_followed() {
         "{:?}",
         world.elapsed()
     );
+    assert_eq!(world.claims.last(), Some(&(world.viewer_address, Claim::Answer)));
     assert_eq!(world.ended, None);
 }

@@ -77,8 +77,11 @@ impl Viewer {
     async fn watch(peers: &Peers, wall: &Wall) -> Self {
         let identity = Arc::new(Identity::generate().unwrap());
         let fingerprint = |line: &str| line.starts_with("a=fingerprint:");
+        // Each has a password of its own.
+        let password = Credentials::random().password;
         let lines = CHROMIUM.lines().map(|line| match fingerprint(line) {
             true => format!("a=fingerprint:{}\r\n", identity.fingerprint()),
+            false if line.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{password}\r\n"),
             false => format!("{line}\r\n"),
         });
         let offer: String = lines.collect();
@@ -350,5 +353,78 @@ async fn a_thread_goes_on_after_a_fault_with_all_its_viewers_or_where_they_are_i
     let mut next = Viewer::watch(&peers, &wall).await;
     next.receive_media(50);
     assert_eq!(peers.io_stats().panics, 2);
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_cannot_take_the_address_of_another() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut good = Viewer::watch(&peers, &wall).await;
+    let mut hostile = Viewer::watch(&peers, &wall).await;
+    good.receive_media(10);
+    hostile.receive_media(10);
+    let key = |viewer: &Viewer| peers.table.guests.lock()[&viewer.id].key;
+    let (its, others) = (key(&good), key(&hostile));
+    let owner = |address| peers.shared().demux.lock().route(address, &[23, 254, 253]);
+    let address = good.socket.local_addr().unwrap();
+    for _ in 0..50 {
+        // As if the other forged the address that it sends from.
+        good.send(&hostile.check());
+        good.receive_media(1);
+        assert_eq!(owner(address), Some(its));
+    }
+    // Whoever is there and answers may have it: a browser that uses a port again.
+    std::mem::swap(&mut good.socket, &mut hostile.socket);
+    let begun = Instant::now();
+    while owner(address) != Some(others) {
+        hostile.send(&hostile.check());
+        hostile.receive();
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_checks_from_a_thousand_ports_gets_a_few() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut hostile = Viewer::watch(&peers, &wall).await;
+    hostile.receive_media(10);
+    let key = peers.table.guests.lock()[&hostile.id].key;
+    let mut addresses = Vec::new();
+    for round in 0..1000 {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(&hostile.check(), hostile.server).unwrap();
+        addresses.push(socket.local_addr().unwrap());
+        if round % 50 == 0 {
+            hostile.receive_media(2);
+        }
+    }
+    hostile.receive_media(10);
+    addresses.sort_unstable();
+    addresses.dedup();
+    let owner = |address| peers.shared().demux.lock().route(address, &[23, 254, 253]);
+    let bound = addresses.iter().filter(|&&address| owner(address) == Some(key)).count();
+    assert!((1..32).contains(&bound), "{bound}");
+    peers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_restarts_ice_once_a_second() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut good = Viewer::watch(&peers, &wall).await;
+    good.receive_media(10);
+    let fragment = |name: &str| format!("a=ice-ufrag:{name}\r\na=ice-pwd:0123456789012345678901\r\n");
+    let patch = |name: &str| peers.patch(&good.id, &fragment(name), None);
+    assert!(matches!(patch("one1"), Ok(Patched::Restarted { .. })));
+    let begun = Instant::now();
+    assert_eq!(patch("one1"), Ok(Patched::Trickled), "candidates come as they come");
+    let answer = patch("two2");
+    if begun.elapsed() < Duration::from_millis(900) {
+        assert_eq!(answer, Err(PatchError::TooOften));
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let last = patch(if answer.is_ok() { "more" } else { "two2" });
+    assert!(matches!(last, Ok(Patched::Restarted { .. })), "{last:?}");
+    assert_eq!(patch(&"u".repeat(257)), Err(PatchError::Unreadable));
     peers.stop().await;
 }

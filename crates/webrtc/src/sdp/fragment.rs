@@ -20,7 +20,9 @@ pub(crate) fn read(text: &str) -> Option<Credentials> {
     // For the session, or in the section that the bundle is tagged by, which comes first.
     let value =
         |key: &str| lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(key)?.strip_prefix(':'));
-    Some(Credentials { ufrag: value("ice-ufrag")?.to_owned(), password: value("ice-pwd")?.to_owned() })
+    let credentials =
+        Credentials { ufrag: value("ice-ufrag")?.to_owned(), password: value("ice-pwd")?.to_owned() };
+    Some(credentials).filter(Credentials::are_short_enough)
 }
 
 /// Our half of a restart, for the section whose mid is `mid`.
@@ -59,13 +61,20 @@ mod tests {
         let credentials = read(RESTART).unwrap();
         assert_eq!((&*credentials.ufrag, &*credentials.password), ("ysXw", "vw5LmwG4y/e6dPP/zAP9Gp5k"));
         assert!(read(&RESTART.replace("\r\n", "\n")).is_some());
+        assert!(read(&RESTART.replace("ysXw", &"y".repeat(256))).is_some());
     }
 
     #[test]
     fn what_is_no_fragment_is_refused() {
-        for text in
-            ["", "{}", "a=ice-ufrag:ysXw\r\n", &RESTART.replace("a=mid", "mid"), &"a=b\r\n".repeat(20_000)]
-        {
+        for text in [
+            "",
+            "{}",
+            "a=ice-ufrag:ysXw\r\n",
+            &RESTART.replace("ysXw", &"y".repeat(257)),
+            &RESTART.replace("vw5L", &"v".repeat(250)),
+            &RESTART.replace("a=mid", "mid"),
+            &"a=b\r\n".repeat(20_000),
+        ] {
             assert!(read(text).is_none(), "{:.40}", text);
         }
     }

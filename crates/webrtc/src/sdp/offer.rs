@@ -18,6 +18,8 @@ const MAX_SECTIONS: usize = 20;
 const MAX_FORMATS: usize = 64;
 /// Attributes a section may have; browsers have about 150. Reading is quadratic in the two.
 const MAX_ATTRIBUTES: usize = 1000;
+/// Bytes of a section's name; browsers number them.
+const MAX_MID: usize = 64;
 /// Codecs that a refusal names for a section.
 const MAX_NAMED_CODECS: usize = 8;
 
@@ -89,6 +91,15 @@ impl Offer {
             if offer.transport_attribute(required).is_none() {
                 return Err(unreadable(format!("no a={required}"), "one for the video section"));
             }
+        }
+        if !offer.credentials().are_short_enough() {
+            return Err(unreadable(
+                "an a=ice-ufrag or a=ice-pwd that is longer",
+                format!("at most {} characters", Credentials::MAX_LEN),
+            ));
+        }
+        if let Some(long) = [offer.mid(), offer.transport_mid()].into_iter().find(|mid| mid.len() > MAX_MID) {
+            return Err(unreadable(format!("a mid of {} bytes", long.len()), format!("at most {MAX_MID}")));
         }
         if offer.states("ice-lite") {
             return Err(unreadable(

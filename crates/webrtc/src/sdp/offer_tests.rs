@@ -220,6 +220,19 @@ fn oversized_offers_are_refused() {
 }
 
 #[test]
+fn names_that_are_too_long_are_refused() {
+    let text = include_str!("fixtures/chromium-156.sdp");
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap();
+    for (key, most) in [("a=ice-ufrag:", 256), ("a=ice-pwd:", 256), ("a=mid:", 64)] {
+        let with = |len: usize| text.replace(line(key), &format!("{key}{}", "x".repeat(len)));
+        let wall = ProfileLevelId::constrained_baseline(40);
+        assert!(Offer::parse(&with(most), wall).is_ok(), "{key}");
+        let refused = Offer::parse(&with(most + 1), wall).err();
+        assert!(matches!(refused, Some(OfferError::Unreadable { .. })), "{key} {refused:?}");
+    }
+}
+
+#[test]
 fn mutated_offers_are_answered_or_refused_and_nothing_else() {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = |below: usize| {

@@ -137,13 +137,19 @@ fn not_patched(error: &PatchError) -> Problem {
         PatchError::Unreadable => Problem::new(
             StatusCode::BAD_REQUEST,
             "no fragment of SDP",
-            "one with the lines a=ice-ufrag and a=ice-pwd",
+            "one with the lines a=ice-ufrag and a=ice-pwd, of 256 characters at most",
         ),
         PatchError::Stale => Problem::new(
             StatusCode::PRECONDITION_FAILED,
             "the name of an ICE session that has ended",
             "the newest ETag of this session, or * with a restart",
         ),
+        PatchError::TooOften => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "another restart of ICE less than a second ago",
+            "a pause of 1 s",
+        )
+        .retry_after(1),
         PatchError::Internal(_) => {
             tracing::warn!(%error, "could not restart ICE for a viewer");
             let found = "a failure of the server, which its log names";
