@@ -117,7 +117,7 @@ impl Control {
 
     pub(crate) fn handle_arrivals(&mut self, now: Instant, arrivals: Arrivals) {
         self.hears_arrivals = true;
-        self.ladder.set_settle(SETTLE);
+        self.ladder.set_settle(SETTLE, !self.can_measure);
         if arrivals.packets == 0 {
             return;
         }
@@ -155,7 +155,7 @@ impl Control {
         if self.hears_arrivals {
             return;
         }
-        self.ladder.set_settle(SETTLE_OF_REPORTS);
+        self.ladder.set_settle(SETTLE_OF_REPORTS, true);
         let missing = (report.lost - last.lost).clamp(0, i64::from(came)) as i32;
         self.congestion.add(Sample {
             at: now,
