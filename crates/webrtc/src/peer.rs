@@ -268,6 +268,11 @@ impl Peer {
         None
     }
 
+    /// Frames that it needs went by without it.
+    pub(crate) fn handle_gap(&mut self) {
+        self.selection.handle_gap();
+    }
+
     /// Seals a part of a frame that was begun.
     pub(crate) fn write(&mut self, now: Instant, begun: Begun, range: Range<usize>, burst: &mut Burst) {
         let Some(srtp) = &mut self.srtp else { return };
