@@ -41,6 +41,9 @@ pub(crate) struct Ladder {
     bitrates: Box<[u64]>,
     /// The rendition that is sent, and what it takes.
     rates: Option<(usize, Rates)>,
+    /// Of each rendition's bits, those in frames that others need; `None` until it is sent. Encoders may differ in this:
+    /// where there are smaller ones, the largest makes none that could be left out.
+    kept_percent: Box<[Option<u64>]>,
     level: Level,
     limited_by: Option<Limit>,
     unusable: Box<[Option<Instant>]>,
@@ -60,6 +63,7 @@ impl Ladder {
     pub(crate) fn new(bitrates: Box<[u64]>) -> Self {
         Self {
             unusable: vec![None; bitrates.len()].into(),
+            kept_percent: vec![None; bitrates.len()].into(),
             bitrates,
             rates: None,
             level: Level::BEST,
@@ -89,6 +93,7 @@ impl Ladder {
 
     pub(crate) fn set_rates(&mut self, rendition: usize, rates: Rates) {
         self.rates = Some((rendition, rates));
+        self.kept_percent[rendition] = Some(rates.kept_percent());
     }
 
     /// When more may be tried; `None` while everything is sent.
@@ -158,7 +163,7 @@ impl Ladder {
         self.limited_by = Some(Limit::Rendition);
         let share = match was_down {
             // It cannot be had, and what is sent is too much: less of that, then.
-            true if self.saves_half() => FrameShare::Half,
+            true if self.saves_half(stays) => FrameShare::Half,
             true => FrameShare::KeyOnly,
             false => FrameShare::All,
         };
@@ -207,7 +212,7 @@ impl Ladder {
             rendition == self.level.rendition || self.unusable[rendition].is_none_or(|until| until <= now)
         };
         (0..self.bitrates.len()).filter(usable).flat_map(|rendition| {
-            let half = self.saves_half().then_some(FrameShare::Half);
+            let half = self.saves_half(rendition).then_some(FrameShare::Half);
             [Some(FrameShare::All), half].into_iter().flatten().map(move |share| Level { rendition, share })
         })
     }
@@ -227,10 +232,14 @@ impl Ladder {
         })
     }
 
-    /// The levels above, best first.
+    /// The levels above, best first. All of a rendition is more than half of it even where, by now, none can be left out.
     fn above(&self, now: Instant) -> impl Iterator<Item = Level> {
-        let need = self.need(self.level);
-        self.levels(now).filter(move |level| self.need(*level) > need)
+        let (need, sent) = (self.need(self.level), self.level);
+        self.levels(now).filter(move |level| {
+            let completes = level.rendition == sent.rendition
+                && (level.share, sent.share) == (FrameShare::All, FrameShare::Half);
+            completes || self.need(*level) > need
+        })
     }
 
     /// Bits a second. Of a rendition that is not sent it is as much of what its encoder aims at as of the one that is.
@@ -245,16 +254,16 @@ impl Ladder {
                 aimed * busy / 1000
             }
         };
-        match (share, self.rates) {
-            (FrameShare::KeyOnly, _) => 0,
-            (FrameShare::Half, Some((_, rates))) => all * rates.kept_percent() / 100,
-            _ => all,
+        match share {
+            FrameShare::KeyOnly => 0,
+            FrameShare::Half => all * self.kept_percent[rendition].unwrap_or(100) / 100,
+            FrameShare::All => all,
         }
     }
 
-    /// All renditions are made alike: what is true of the one that is sent is taken to be of the others.
-    fn saves_half(&self) -> bool {
-        self.rates.is_some_and(|(_, rates)| rates.kept_percent() < WORTH_PERCENT)
+    /// Only where it has been seen to.
+    fn saves_half(&self, rendition: usize) -> bool {
+        self.kept_percent[rendition].is_some_and(|kept| kept < WORTH_PERCENT)
     }
 }
 
@@ -274,8 +283,15 @@ mod tests {
         now: Instant,
     }
 
-    /// 1080p at 4 Mb/s and 540p at 1 Mb/s, `kept` per cent of them in frames that others need.
+    /// 1080p at 4 Mb/s and 540p at 1 Mb/s, both seen, `kept` per cent of them in frames that others need.
     fn climber(kept: u64) -> Climber {
+        let mut climber = newcomer(kept);
+        climber.ladder.kept_percent[1] = Some(kept);
+        climber
+    }
+
+    /// One that has seen the larger one only.
+    fn newcomer(kept: u64) -> Climber {
         let mut ladder = Ladder::new(vec![4_000_000, 1_000_000].into());
         ladder.set_pace(Duration::from_millis(1500), FIRST_TRY);
         ladder.set_rates(0, Rates { all_bps: 4_000_000, kept_bps: 40_000 * kept });
@@ -306,6 +322,27 @@ mod tests {
             assert_eq!(climber(65).overload(carries_bps), expected, "{carries_bps} b/s");
         }
         assert_eq!(climber(100).overload(3_500_000), SMALL, "no frame can be left out");
+    }
+
+    #[test]
+    fn half_is_offered_of_what_was_seen_to_have_halves() {
+        assert_eq!(newcomer(65).overload(800_000), SMALL, "nothing is known of it");
+        let mut climber = newcomer(100);
+        assert_eq!(climber.overload(800_000), SMALL);
+        climber.ladder.set_rates(1, Rates { all_bps: 1_000_000, kept_bps: 650_000 });
+        assert_eq!(climber.overload(800_000), SMALL_HALF);
+        let next = climber.ladder.above(climber.now).collect::<Vec<_>>();
+        assert_eq!(next, [LARGE, SMALL], "half of the large one would be all of it");
+    }
+
+    #[test]
+    fn a_half_that_saves_nothing_any_more_is_left_for_all() {
+        let mut climber = climber(65);
+        assert_eq!(climber.overload(3_500_000), LARGE_HALF);
+        climber.ladder.set_rates(0, Rates { all_bps: 4_000_000, kept_bps: 4_000_000 });
+        climber.wait();
+        climber.ladder.handle_measured(climber.now, 5_500_000);
+        assert_eq!((climber.ladder.level(), climber.ladder.limited_by()), (LARGE, None));
     }
 
     #[test]

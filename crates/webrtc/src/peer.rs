@@ -179,7 +179,7 @@ impl Peer {
 
     /// Somebody with the session's password has checked it.
     pub(crate) fn has_authenticated(&self, path: Path) -> bool {
-        self.paths.contains(&path)
+        self.ice.knows(path)
     }
 
     /// What is no message of this viewer's is passed over.
@@ -282,6 +282,11 @@ impl Peer {
             }
         }
         None
+    }
+
+    /// Frames that it needs went by without it.
+    pub(crate) fn handle_gap(&mut self) {
+        self.selection.handle_gap();
     }
 
     /// Seals a part of a frame that was begun.

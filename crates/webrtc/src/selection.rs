@@ -61,6 +61,11 @@ impl Selection {
         self.gate == Gate::Open
     }
 
+    /// The viewer misses frames: it gets no other before a key frame, which is asked for.
+    pub(crate) fn handle_gap(&mut self) {
+        self.gate = Gate::Lost { asked: false };
+    }
+
     pub(crate) fn is_changing(&self) -> bool {
         self.next.is_some()
     }
@@ -151,6 +156,21 @@ mod tests {
         let (mut selection, _) = open();
         assert_eq!(selection.offer(0, &disposable(0, 9), Room::None), Verdict::LeftOut);
         assert_eq!(selection.offer(0, &frame(false, 0, 9), Room::Some), Verdict::Pass);
+    }
+
+    #[test]
+    fn after_a_gap_nothing_goes_before_a_key_frame_and_one_is_asked_for() {
+        let (mut selection, _) = open();
+        selection.handle_gap();
+        let delta = frame(false, 0, 9);
+        assert_eq!(selection.offer(0, &delta, Room::Drained), Verdict::DroppedAsk);
+        assert_eq!(selection.offer(0, &delta, Room::Drained), Verdict::Dropped);
+        assert_eq!(selection.offer(0, &frame(true, 0, 9), Room::Drained), Verdict::Pass);
+        assert_eq!(selection.offer(0, &delta, Room::None), Verdict::Dropped, "no room makes a gap, too");
+        assert_eq!(selection.offer(0, &delta, Room::Drained), Verdict::DroppedAsk);
+        let mut late = Selection::new();
+        late.handle_gap();
+        assert_eq!(late.offer(0, &delta, Room::Drained), Verdict::DroppedAsk, "one that got nothing yet");
     }
 
     #[test]

@@ -23,8 +23,9 @@ const MAX_REMEMBERED: usize = 128;
 const MAX_CREDIT: u32 = 400;
 /// Of packets sent again it is remembered when, by their number modulo this.
 const AGAIN: usize = 512;
-/// A packet is sent again so often at most, and each time after twice the time: some receivers ask every 100 ms for what
-/// they got long ago (webrtc-rs/rtc, whose list of what is missing knows nothing of copies).
+/// A packet is sent again so often at most, and from the third copy on after twice the time: some receivers ask every
+/// 100 ms for what they got long ago (webrtc-rs/rtc, whose list of what is missing knows nothing of copies), while
+/// Chromium, which asks once a round trip, is to get its third.
 const MAX_COPIES: u8 = 4;
 /// Packets of a train.
 const MAX_TRAIN: usize = 64;
@@ -154,8 +155,8 @@ struct Remembered {
     at: Instant,
     rtp_time: u32,
     frame: Arc<PacketisedFrame>,
-    /// The viewer is told with it how long to hold frames back.
-    tells_playout: bool,
+    /// How long the viewer is told with it to hold frames back: a copy says the same.
+    playout: Option<[u8; 3]>,
 }
 
 impl Track {
@@ -169,6 +170,9 @@ impl Track {
         let mut rng = rand::rng();
         // RFC 3711 section 3.3.1: a start in the lower half keeps a loss at the very start from being taken for a wrap.
         let [next, next_rtx] = [0, 1].map(|_| rng.random_range(0..1 << 15));
+        // Without a stream for copies a copy must be the same packet to the byte: another header sealed under the same
+        // number would use AES-GCM's nonce twice (RFC 7714 section 8), which gives away the key of its checksums.
+        extensions.retain(|&(extension, _)| ids.rtx.is_some() || extension != Extension::TransportCc);
         let stamped = extensions.iter().any(|&(extension, _)| extension == Extension::AbsCaptureTime);
         let numbered = extensions.extract_if(.., |(extension, _)| *extension == Extension::TransportCc);
         let log = numbered.last().map(|(_, id)| (id, SentLog::new(now, bitrate_bps)));
@@ -216,8 +220,9 @@ impl Track {
         }
         let packets = frame.payloads(self.shape).len();
         let tells_playout = self.playout.handle_frame(now) || frame.key;
+        let playout = tells_playout.then(|| self.playout.value());
         let (first, rtp_time, frame) = (self.next, self.time_of(frame), Arc::clone(frame));
-        self.history.push_back(Remembered { first, at: now, rtp_time, frame, tells_playout });
+        self.history.push_back(Remembered { first, at: now, rtp_time, frame, playout });
         self.next += packets as u64;
         self.credit = (self.credit + packets as u32 / 2 + 1).min(MAX_CREDIT);
         Begun { first, packets }
@@ -280,7 +285,8 @@ impl Track {
         let since_ms = at_ms.wrapping_sub(last.at_ms);
         let is_same = last.sequence_number == sequence_number && since_ms <= REMEMBERED.as_millis() as u32;
         let count = if is_same { last.count } else { 0 };
-        let too_soon = count > 0 && since_ms < (rtt.as_millis() as u32) << (count - 1).min(MAX_COPIES);
+        let too_soon =
+            count > 0 && since_ms < (rtt.as_millis() as u32) << count.saturating_sub(2).min(MAX_COPIES);
         if self.credit == 0 || count >= MAX_COPIES || too_soon {
             return Ok(false);
         }
@@ -406,8 +412,9 @@ impl Track {
         if position == 0 {
             for &(extension, id) in &self.extensions {
                 match extension {
-                    Extension::PlayoutDelay if sent.tells_playout => header.extend(id, &self.playout.value()),
-                    Extension::PlayoutDelay => {}
+                    Extension::PlayoutDelay => {
+                        sent.playout.inspect(|value| header.extend(id, value));
+                    }
                     Extension::AbsCaptureTime => header.extend(id, &sent.frame.captured_ntp.to_be_bytes()),
                     Extension::TransportCc => {}
                 }

@@ -4,11 +4,18 @@ use super::*;
 use crate::congestion::Limit;
 use crate::stats::FrameShare;
 
-const LADDER: Film =
-    Film { renditions: 2, has_layers: true, has_transport_cc: true, idr_every: Some(Duration::from_secs(4)) };
+/// As the wall has it: where there is a smaller rendition, the first has no frame that could be left out.
+const LADDER: Film = Film {
+    renditions: 2,
+    has_layers: [false, true],
+    has_transport_cc: true,
+    idr_every: Some(Duration::from_secs(4)),
+};
 const REPORTS_ONLY: Film = Film { has_transport_cc: false, ..LADDER };
 /// What `tbf` is usually given.
 const QUEUE: Duration = Duration::from_millis(400);
+
+const HALF_OF_WHAT_HAS_NONE: Level = Level { rendition: 0, share: FrameShare::Half };
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -184,6 +191,31 @@ fn loss_table_a_cap_of_1500_kbit_means_a_smaller_picture_and_no_queue() {
 }
 
 #[test]
+fn between_the_renditions_a_viewer_does_not_flap_and_nobody_pays_with_key_frames() {
+    // b/s of the first minute, then of two more; what it is to end with; how many changes, and forced key frames of the
+    // first rendition, there may be.
+    let (small, large) = ((1, FrameShare::All), (0, FrameShare::All));
+    for (at_first, bps, expected, most) in [
+        (3_000_000, 3_000_000, small, 1),
+        (3_600_000, 3_600_000, small, 1),
+        (5_000_000, 5_000_000, large, 0),
+        (3_600_000, 5_000_000, large, 2),
+    ] {
+        let film = Film { idr_every: None, ..LADDER };
+        let mut world = World::showing(film, Link::capped(at_first, QUEUE), Link::GOOD);
+        world.run(seconds(60));
+        world.down.link = Link::capped(bps, QUEUE);
+        world.run(seconds(120));
+        world.print(&format!("{bps} b/s"));
+        assert_eq!((world.level(), world.ended), (expected, None), "{bps} b/s");
+        assert!(world.shares.len() <= most, "it flaps: {} changes at {bps} b/s", world.shares.len());
+        assert!(world.key_frames() <= 1 + most, "{} key frames at {bps} b/s", world.key_frames());
+        assert!(world.shares.iter().all(|(_, share)| share.level != HALF_OF_WHAT_HAS_NONE));
+        assert!(world.shown_percent(seconds(60)) > 97.0, "{}", world.shown_percent(seconds(60)));
+    }
+}
+
+#[test]
 fn loss_table_a_viewer_that_joins_over_a_narrow_path_gets_a_picture_soon_and_goes_on() {
     for film in [LADDER, REPORTS_ONLY] {
         let mut world = World::showing(film, Link::capped(1_500_000, QUEUE), Link::GOOD);
@@ -212,7 +244,7 @@ fn loss_table_a_cap_is_found_by_receiver_reports_alone() {
 
 #[test]
 fn where_there_is_one_rendition_frames_are_left_out_and_at_last_all_but_key_frames() {
-    let film = Film { renditions: 1, ..LADDER };
+    let film = Film { renditions: 1, has_layers: [true, false], ..LADDER };
     let mut world = World::showing(film, Link::GOOD, Link::GOOD);
     world.run(seconds(10));
     world.down.link = Link::capped(3_300_000, QUEUE);

@@ -50,8 +50,8 @@ fn wall() -> ProfileLevelId {
 struct Film {
     /// 1080p at 4 Mb/s; with two, 540p at 1 Mb/s as well.
     renditions: usize,
-    /// Every second frame is needed by no other.
-    has_layers: bool,
+    /// Of which renditions every second frame is needed by no other.
+    has_layers: [bool; 2],
     /// Without, the viewer sends receiver reports alone.
     has_transport_cc: bool,
     /// Encoders make a key frame by themselves this often.
@@ -59,11 +59,12 @@ struct Film {
 }
 
 impl Film {
-    const PLAIN: Self = Self { renditions: 1, has_layers: false, has_transport_cc: true, idr_every: None };
+    const PLAIN: Self =
+        Self { renditions: 1, has_layers: [false; 2], has_transport_cc: true, idr_every: None };
 
     fn rates(self, rendition: usize) -> Rates {
         let all_bps = [3_700_000, 925_000][rendition];
-        Rates { all_bps, kept_bps: if self.has_layers { all_bps * 65 / 100 } else { all_bps } }
+        Rates { all_bps, kept_bps: if self.has_layers[rendition] { all_bps * 65 / 100 } else { all_bps } }
     }
 }
 
@@ -344,8 +345,8 @@ impl World {
             (encoder.key_frame_wanted, encoder.key_frame_at) = (false, Some(now));
             encoder.key_frames += 1;
         }
-        let disposable = !key && film.has_layers && self.frames % 2 == 1;
-        let (header, len) = match (key, film.has_layers, disposable) {
+        let disposable = !key && film.has_layers[rendition] && self.frames % 2 == 1;
+        let (header, len) = match (key, film.has_layers[rendition], disposable) {
             (true, ..) => (0x65, 60_000),
             (_, false, _) => (0x41, 18_000),
             (_, true, false) => (0x41, 23_400),

@@ -82,8 +82,11 @@ impl Offer {
         let bundle = bundles(&session).find(|members| members.contains(&mid.as_str())).unwrap_or_default();
         let bundle = bundle.into_iter().map(str::to_owned).collect();
         let mut extensions = extensions(section);
-        // Numbers that nobody reports on would be so many bytes for nothing.
-        if !names_feedback(section, &format.payload_type.to_string(), transport_cc::FEEDBACK) {
+        // Numbers that nobody reports on would be so many bytes for nothing; and without a stream for them copies cannot
+        // have any of their own.
+        if format.rtx_payload_type.is_none()
+            || !names_feedback(section, &format.payload_type.to_string(), transport_cc::FEEDBACK)
+        {
             extensions.retain(|&(extension, _)| extension != Extension::TransportCc);
         }
         let offer = Self { session, video, mid, bundle, format, extensions };

@@ -45,6 +45,15 @@ pub(super) struct Newcomer {
     sent: usize,
 }
 
+/// What there is for a newcomer.
+enum Next {
+    Frame(Arc<PacketisedFrame>),
+    /// The others' next frame is its next one.
+    CaughtUp,
+    /// The group ended before it was through: others have had frames that it has not.
+    Gap,
+}
+
 impl Group {
     /// `is_needed`: somebody is still catching up by it.
     pub(super) fn push(&mut self, now: Instant, frame: &Arc<PacketisedFrame>, is_needed: bool) {
@@ -77,13 +86,15 @@ impl Newcomer {
     }
 
     /// The next frame of the group, or of a newer one, which makes the rest of this one needless.
-    fn next(&mut self, group: &Group) -> Option<Arc<PacketisedFrame>> {
+    fn next(&mut self, group: &Group) -> Next {
         if self.group != group.number {
             (self.group, self.next_frame) = (group.number, 0);
         }
-        let frame = group.frames.get(self.next_frame).map(Arc::clone);
+        let Some(frame) = group.frames.get(self.next_frame) else {
+            return if group.begun.is_some() { Next::CaughtUp } else { Next::Gap };
+        };
         self.next_frame += 1;
-        frame
+        Next::Frame(Arc::clone(frame))
     }
 }
 
@@ -113,7 +124,14 @@ impl Worker {
     /// `false`: there is nothing more for it; it goes on with the others.
     fn send_next(&mut self, stream: &Stream, newcomer: &mut Newcomer) -> bool {
         if newcomer.begun.is_none() {
-            let Some(frame) = newcomer.next(&stream.group) else { return false };
+            let frame = match newcomer.next(&stream.group) {
+                Next::Frame(frame) => frame,
+                Next::CaughtUp => return false,
+                Next::Gap => {
+                    self.with_peer(newcomer.peer, |peer, _| peer.handle_gap());
+                    return false;
+                }
+            };
             let path = self.residents.get(&newcomer.peer).and_then(|resident| resident.peer.path());
             let Some(path) = path else { return false };
             let (room, rendition) = (room(&mut self.connections, path), stream.rendition());
@@ -122,7 +140,7 @@ impl Worker {
             });
             newcomer.sent = 0;
         }
-        // One that is not for it is passed over.
+        // One that is not for it is passed over. Where there was no room, its gate has closed, and asks for a key frame.
         let Some(begun) = newcomer.begun else { return true };
         let end = begun.packets.min(newcomer.sent + PART);
         self.send_part(newcomer.peer, begun, newcomer.sent..end, &mut Patience::new(Duration::ZERO));
@@ -152,7 +170,11 @@ mod tests {
     }
 
     fn next(newcomer: &mut Newcomer, group: &Group) -> Option<u32> {
-        newcomer.next(group).map(|frame| frame.rtp_time)
+        match newcomer.next(group) {
+            Next::Frame(frame) => Some(frame.rtp_time),
+            Next::CaughtUp => None,
+            Next::Gap => unreachable!("the group goes on"),
+        }
     }
 
     #[test]
@@ -197,5 +219,27 @@ mod tests {
         (0..500).for_each(|number| group.push(start, &frame(number == 0, number, 100), true));
         assert_eq!(group.frames.len(), MAX_FRAMES);
         assert!(Newcomer::new(start, 1, &group).is_none(), "its end is missing");
+    }
+
+    #[test]
+    fn whoever_is_not_through_when_a_group_ends_has_a_gap_up_to_the_next_key_frame() {
+        let (start, mut group) = (Instant::now(), Group::default());
+        let push = |group: &mut Group, numbers: std::ops::Range<u32>| {
+            numbers
+                .for_each(|number| group.push(start, &frame(number == 0 || number == 99, number, 100), true));
+        };
+        push(&mut group, 0..MAX_FRAMES as u32);
+        let [mut through, mut slow] = [0; 2].map(|_| Newcomer::new(start, 1, &group).unwrap());
+        for number in 0..MAX_FRAMES as u32 {
+            assert_eq!(next(&mut through, &group), Some(number));
+        }
+        assert!(matches!(through.next(&group), Next::CaughtUp), "all of it is there yet");
+        push(&mut group, 64..66);
+        for number in 0..MAX_FRAMES as u32 {
+            assert_eq!(next(&mut slow, &group), Some(number));
+        }
+        assert!(matches!(slow.next(&group), Next::Gap));
+        push(&mut group, 99..100);
+        assert_eq!(next(&mut slow, &group), Some(99), "a key frame in time makes up for it");
     }
 }
