@@ -1,6 +1,7 @@
 //! Very many viewers on one thread: each with a socket, ICE and a DTLS handshake of its own; then they receive.
 //!
-//! A viewer reads what browsers send on: it answers consent checks, asks for consent, sends a receiver report a second.
+//! A viewer reads what browsers send on: it answers consent checks, asks for consent, sends a receiver report a second and,
+//! where packets are numbered for that, ten reports of arrivals.
 //! It does not decrypt, but one in fifty or so does: that one looks for gaps in the sequence, puts frames together and compares
 //! them with the film. Sequence numbers stand outside of the cipher, so losses are counted for everybody.
 //!
@@ -8,6 +9,7 @@
 //! packet, as it would not for a viewer on another machine, and the kernel's own time-stamp says when a packet arrived.
 //! Receive offload (`UDP_GRO`) is off.
 
+mod arrivals;
 mod handshake;
 mod ice;
 mod stream;
@@ -24,6 +26,7 @@ use rtc::srtp::protection_profile::ProtectionProfile;
 
 use super::film::Recogniser;
 use super::sockets::{self, Inbox};
+use arrivals::Arrivals;
 use handshake::{Handshake, Identity};
 use ice::Ice;
 use stream::{Checker, Stream};
@@ -234,7 +237,19 @@ impl Fleet {
         socket.connect(server)?;
         let report_due = now + REPORT_INTERVAL.mul_f64(random_range(1.0..2.0));
         let (entered, first_frame, reports, ended) = (now, None, None, None);
-        Ok(Viewer { socket, server, entered, first_frame, phase, stream, reports, report_due, ended })
+        let arrivals = Arrivals::new(now, report_due);
+        Ok(Viewer {
+            socket,
+            server,
+            entered,
+            first_frame,
+            phase,
+            stream,
+            arrivals,
+            reports,
+            report_due,
+            ended,
+        })
     }
 
     fn sweep(&mut self) {
@@ -255,6 +270,7 @@ struct Viewer {
     first_frame: Option<Duration>,
     phase: Phase,
     stream: Stream,
+    arrivals: Arrivals,
     /// Seals receiver reports.
     reports: Option<Box<Context>>,
     report_due: Instant,
@@ -278,7 +294,9 @@ enum Phase {
 
 impl Viewer {
     fn receive(&mut self, now: Instant, inbox: &mut Inbox, identity: &Identity) {
-        let Self { socket, stream, phase, .. } = self;
+        let Self { socket, stream, arrivals, phase, .. } = self;
+        // A sweep takes its time.
+        let looked = Instant::now();
         let mut rest = Vec::new();
         // A viewer that only counts needs no more than the beginning of a packet.
         let is_counting = stream.checker.is_none() && !matches!(phase, Phase::Joining { .. });
@@ -286,7 +304,8 @@ impl Viewer {
             // RFC 7983 section 7, RFC 5761 section 4.
             match *datagram {
                 [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)) => {
-                    stream.packet(datagram, arrived)
+                    stream.packet(datagram, arrived);
+                    arrivals.packet(datagram, looked);
                 }
                 [128..=191, ..] => {}
                 _ => rest.push(datagram.to_vec()),
@@ -334,7 +353,7 @@ impl Viewer {
     fn due(&self) -> Instant {
         match &self.phase {
             Phase::Joining { ice, handshake } => ice.due().min(handshake.due()),
-            Phase::Watching { ice, .. } => ice.due().min(self.report_due),
+            Phase::Watching { ice, .. } => ice.due().min(self.report_due).min(self.arrivals.due),
             Phase::Bare => self.report_due + Duration::from_secs(3600),
         }
     }
@@ -353,6 +372,11 @@ impl Viewer {
             && let Err(error) = handshake.timeout(now)
         {
             self.ended.get_or_insert_with(|| format!("its handshake was given up: {error:#}"));
+        }
+        if now >= self.arrivals.due {
+            let report = self.reports.as_mut().zip(self.arrivals.report(now));
+            let sealed = report.and_then(|(context, report)| context.encrypt_rtcp(&report).ok());
+            let _ = sealed.map(|sealed| self.socket.send(&sealed));
         }
         if now >= self.report_due {
             self.report_due = now + REPORT_INTERVAL;

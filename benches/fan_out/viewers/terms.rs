@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 
+use super::arrivals;
+
 /// Payload types as Chromium numbers them.
 pub(in crate::fan_out) const H264: u8 = 102;
 const RTX: u8 = 103;
@@ -74,11 +76,16 @@ impl Introduction {
             format!("a=fingerprint:sha-256 {fingerprint}"),
             format!("a=setup:{setup}"),
             format!("a=mid:{mid}"),
+            format!(
+                "a=extmap:{} http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+                arrivals::ID
+            ),
             "a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay".to_owned(),
             "a=recvonly".to_owned(),
             "a=rtcp-mux".to_owned(),
             "a=rtcp-rsize".to_owned(),
             format!("a=rtpmap:{h264} H264/90000"),
+            format!("a=rtcp-fb:{h264} transport-cc"),
             format!("a=rtcp-fb:{h264} ccm fir"),
             format!("a=rtcp-fb:{h264} nack"),
             format!("a=rtcp-fb:{h264} nack pli"),
