@@ -105,7 +105,7 @@ fn whichever_of_our_datagrams_is_lost_is_said_again_though_the_viewer_repeats_it
 
 /// The last of `total` one-byte fragments of a message first, so that the library tries to put all of them together.
 fn fragments(total: u32, message: u16) -> impl Iterator<Item = Vec<u8>> {
-    (1..total).chain([0]).zip(100_u64..).map(move |(offset, number)| {
+    (1..total).chain([0]).zip(u64::from(message) * 100_000..).map(move |(offset, number)| {
         let mut record = vec![22, 0xfe, 0xfd, 0, 0];
         record.extend(&number.to_be_bytes()[2..]);
         record.extend([0, 13, 11]);
@@ -145,7 +145,8 @@ fn after_the_handshake_a_flood_is_not_kept_and_a_goodbye_is_heard() {
             viewer.hear(now, &datagram);
         }
     }
-    for datagram in fragments(30_000, 9) {
+    // One of these is the number of the message that would come next.
+    for datagram in (4..9).flat_map(|message| fragments(30_000, message)) {
         ours.handle_datagram(now, &datagram).unwrap();
     }
     viewer.endpoint.close(now).unwrap();

@@ -293,6 +293,23 @@ async fn what_one_viewer_sends_with_its_keys_harms_nobody_else() {
     peers.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datagram_longer_than_any_of_a_viewer_is_a_strangers_whoever_sends_it() {
+    let (wall, peers) = (Wall::start(), peers());
+    let mut viewer = Viewer::watch(&peers, &wall).await;
+    viewer.receive_media(10);
+    let long = |len: usize| [&[0x80, 201][..], &vec![7; len - 2]].concat();
+    viewer.send(&long(2048));
+    viewer.receive_media(10);
+    assert_eq!(peers.io_stats().datagrams_of_strangers, 0);
+    viewer.send(&long(2049));
+    // Two that the kernel may join.
+    (0..2).for_each(|_| viewer.send(&long(20_000)));
+    viewer.receive_media(10);
+    assert_eq!(peers.io_stats().datagrams_of_strangers, 3);
+    peers.stop().await;
+}
+
 fn framed(datagram: &[u8]) -> Vec<u8> {
     [&(datagram.len() as u16).to_be_bytes()[..], datagram].concat()
 }
