@@ -162,10 +162,11 @@ impl Worker {
             if self.obey() {
                 return;
             }
-            self.send_frames();
+            // Before anything is sent: viewers are not to be taken for silent because this thread had no time to listen.
             self.receive();
-            std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
             self.take_handed_over();
+            self.send_frames();
+            std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
             self.shake_hands();
             self.tick();
             self.follow();
