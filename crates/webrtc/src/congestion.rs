@@ -280,9 +280,8 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_full_is_seen_by_its_losses() {
-        let (_, judged) = feed(
-            (0..60).map(|number| (if number < 20 { 0 } else { 90 }, 40, number.clamp(19, 22) as i32 - 19)),
-        );
+        let (_, judged) =
+            feed((0..60).map(|number| (if number < 20 { 0 } else { 90 }, 40, number.clamp(19, 22) - 19)));
         assert_eq!(judged[45], Some(Limit::Delay));
     }
 

@@ -36,6 +36,7 @@ impl World {
         (level.rendition, level.share)
     }
 
+    #[allow(clippy::print_stdout, reason = "the figures of the loss table")]
     fn print(&self, line: &str) {
         let stats = self.stats();
         println!(
@@ -145,7 +146,7 @@ fn check_cap(film: Film, queue: Duration, expected: (usize, FrameShare)) -> Worl
     world.print(&format!("capped, queue of {queue:?}: {worst:?} at the worst, then {after:?}"));
     assert!(after + 2 * Link::GOOD.delay <= Duration::from_millis(500), "the round trip: {after:?}");
     assert_eq!((world.ended, world.level()), (None, expected));
-    assert_eq!(world.stats().limited_by.is_some(), true);
+    assert!(world.stats().limited_by.is_some());
     let tries = world.shares.iter().filter(|(at, _)| *at > capped + seconds(10)).count();
     assert!(tries <= if film.has_transport_cc { 2 } else { 8 }, "it flickers: {tries}");
     world
