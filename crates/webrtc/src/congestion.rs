@@ -75,6 +75,13 @@ pub(crate) struct Sample {
     pub(crate) transit_us: Option<i64>,
 }
 
+impl Sample {
+    /// By the clock of the one who got the packets: reports that were held up come all at once.
+    fn after(&self, other: &Self) -> Duration {
+        Duration::from_micros((self.last_us - other.last_us).max(0) as u64)
+    }
+}
+
 /// More is sent than the path carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overload {
@@ -151,7 +158,7 @@ impl Congestion {
         let Some(queue) = self.queue().filter(|queue| *queue > QUEUED) else { return false };
         let (Some(newest), Some(base)) = (self.samples.back(), self.base()) else { return false };
         let before = self.samples.iter().rev().enumerate().skip(2).filter(|(position, sample)| {
-            let age = newest.at - sample.at;
+            let age = newest.after(sample);
             age > BEFORE.0 && (age < BEFORE.1 || *position < FEWEST_SAMPLES)
         });
         let before = self
@@ -164,8 +171,7 @@ impl Congestion {
 
     fn is_lossy(&self) -> bool {
         let (missing, packets) = self.counted(WINDOW);
-        let span =
-            self.samples.back().zip(self.samples.front()).map(|(newest, oldest)| newest.at - oldest.at);
+        let span = self.samples.back().zip(self.samples.front()).map(|(newest, oldest)| newest.after(oldest));
         if packets < MIN_PACKETS || span.is_none_or(|span| span < LOSS_LASTS) {
             return false;
         }
@@ -192,7 +198,7 @@ impl Congestion {
     fn counted(&self, window: Duration) -> (u64, u64) {
         let Some(newest) = self.samples.back() else { return (0, 0) };
         let recent = self.samples.iter().rev().enumerate();
-        let recent = recent.take_while(|(position, sample)| *position < 2 || sample.at + window > newest.at);
+        let recent = recent.take_while(|(position, sample)| *position < 2 || newest.after(sample) < window);
         let (missing, arrived) = recent.fold((0, 0), |(missing, arrived), (_, sample)| {
             (missing + i64::from(sample.missing), arrived + u64::from(sample.packets))
         });

@@ -7,9 +7,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backlog::Backlog;
 use crate::congestion::{Congestion, Limit, Sample};
+use crate::gate::Room;
 use crate::ladder::{Ladder, Level};
-use crate::packetise::Rates;
+use crate::packetise::{PacketisedFrame, Rates};
 use crate::transport_cc::Arrivals;
 
 /// Without a word for so long, nothing arrives. Chromium reports every 50 to 250 ms.
@@ -45,6 +47,7 @@ pub(crate) struct Control {
     can_measure: bool,
     congestion: Congestion,
     ladder: Ladder,
+    backlog: Backlog,
     /// Since when something is on its way and nothing was heard.
     unanswered: Option<Instant>,
     hears_arrivals: bool,
@@ -70,6 +73,7 @@ impl Control {
             can_measure,
             congestion: Congestion::default(),
             ladder: Ladder::new(bitrates),
+            backlog: Backlog::default(),
             unanswered: None,
             hears_arrivals: false,
             last_report: None,
@@ -111,9 +115,18 @@ impl Control {
     }
 
     /// A frame of `rendition` leaves.
-    pub(crate) fn handle_sent(&mut self, now: Instant, rendition: usize, rates: Rates) {
+    pub(crate) fn handle_sent(&mut self, now: Instant, rendition: usize, frame: &PacketisedFrame) {
         self.unanswered.get_or_insert(now);
-        self.ladder.set_rates(rendition, rates);
+        self.ladder.set_rates(rendition, frame.rates);
+        self.backlog.add(now, self.ladder.carried_at_least(rendition), frame.key, frame.len());
+    }
+
+    /// What there is on a path that is known to be narrow; any other is taken to carry whatever comes.
+    pub(crate) fn room(&self, now: Instant) -> Room {
+        match self.limited_by() {
+            Some(Limit::Delay | Limit::Loss) => self.backlog.room(now),
+            Some(Limit::Rendition) | None => Room::Drained,
+        }
     }
 
     pub(crate) fn handle_arrivals(&mut self, now: Instant, arrivals: Arrivals) {
@@ -221,7 +234,8 @@ impl Control {
 
     fn heard(&mut self, now: Instant) {
         if self.is_silent(now) {
-            self.congestion.forget();
+            // What comes first has waited for whatever was in its way, a machine without time for it included.
+            self.handle_in_effect(now);
         }
         (self.unanswered, self.next_knock) = (None, None);
     }
@@ -240,8 +254,10 @@ impl Control {
                 self.estimate_bps = Some(carried);
                 self.ladder.handle_overload(now, overload);
             }
-            None if carried > 0 => self.estimate_bps = self.estimate_bps.max(Some(carried)),
-            None => {}
+            None => {
+                self.ladder.handle_carried(now);
+                self.estimate_bps = self.estimate_bps.max(Some(carried).filter(|&carried| carried > 0));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) enum Gate {
 }
 
 /// How much of what lies behind the gate is free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Room {
     /// All of it: whoever was slow has caught up.
     Drained,

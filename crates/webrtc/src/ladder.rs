@@ -12,6 +12,8 @@ use crate::stats::FrameShare;
 
 /// After a step up, until it is judged.
 const SETTLE_UP: Duration = Duration::from_millis(1200);
+/// A slide show is worse than a try that fails.
+const FIRST_TRY_OF_KEYS: Duration = Duration::from_secs(5);
 const POSTPONED: Duration = Duration::from_secs(1);
 const LAST_TRY: Duration = Duration::from_secs(60);
 /// A step up that is taken back within this time has failed.
@@ -20,8 +22,13 @@ const TRIAL: Duration = Duration::from_secs(15);
 const HEADROOM_PERCENT: u64 = 115;
 /// What a try has to show beyond: a path that just fits would be left again.
 const UP_PERCENT: u64 = 125;
-/// A rendition that gave no key frame is not asked for again for so long.
-const UNUSABLE: Duration = Duration::from_secs(30);
+/// A rendition that gave no key frame is not asked for again for so long, twice as long the next time, and so on: on a
+/// busy machine an encoder may take long to open.
+const UNUSABLE: Duration = Duration::from_secs(5);
+const LONGEST_UNUSABLE: Duration = Duration::from_secs(40);
+/// Nothing less than this time of too much, at the least of the other levels, makes a slide show of the picture: machines
+/// that are short of time for a moment, the viewer's or ours, look like paths that are too narrow.
+const SUSTAINED: Duration = Duration::from_secs(2);
 /// Half of the frames is worth a level when it saves a tenth.
 const WORTH_PERCENT: u64 = 90;
 
@@ -36,6 +43,22 @@ impl Level {
     pub(crate) const BEST: Self = Self { rendition: 0, share: FrameShare::All };
 }
 
+/// Until when, and how long the next time.
+#[derive(Clone, Copy)]
+struct Unusable {
+    until: Option<Instant>,
+    next: Duration,
+}
+
+/// Even the least of the levels is too much.
+#[derive(Clone, Copy)]
+struct Straits {
+    since: Instant,
+    last: Instant,
+    /// At the best of times: what comes in bursts makes the path look idle between them.
+    carries_bps: u64,
+}
+
 pub(crate) struct Ladder {
     /// What the encoders aim at, best rendition first.
     bitrates: Box<[u64]>,
@@ -46,35 +69,37 @@ pub(crate) struct Ladder {
     kept_percent: Box<[Option<u64>]>,
     level: Level,
     limited_by: Option<Limit>,
-    unusable: Box<[Option<Instant>]>,
+    unusable: Box<[Unusable]>,
+    straits: Option<Straits>,
+    /// What the path carried when it was too much last.
+    carried_bps: u64,
     /// After a step, until the next: what was on its way, and a queue, are to be gone by then.
     settle: Duration,
+    first_try: Duration,
     settled_at: Option<Instant>,
     next_try: Option<Instant>,
-    first_try: Duration,
     patience: Duration,
     /// When, and from where.
     stepped_up: Option<(Instant, Level)>,
-    /// When key frames alone were thought of.
-    suspected: Option<Instant>,
 }
 
 impl Ladder {
     pub(crate) fn new(bitrates: Box<[u64]>) -> Self {
         Self {
-            unusable: vec![None; bitrates.len()].into(),
+            unusable: vec![Unusable { until: None, next: UNUSABLE }; bitrates.len()].into(),
+            straits: None,
+            carried_bps: 0,
             kept_percent: vec![None; bitrates.len()].into(),
             bitrates,
             rates: None,
             level: Level::BEST,
             limited_by: None,
             settle: Duration::ZERO,
+            first_try: Duration::ZERO,
             settled_at: None,
             next_try: None,
-            first_try: Duration::ZERO,
             patience: Duration::ZERO,
             stepped_up: None,
-            suspected: None,
         }
     }
 
@@ -94,6 +119,12 @@ impl Ladder {
     pub(crate) fn set_rates(&mut self, rendition: usize, rates: Rates) {
         self.rates = Some((rendition, rates));
         self.kept_percent[rendition] = Some(rates.kept_percent());
+        self.unusable[rendition].next = UNUSABLE;
+    }
+
+    /// What a path carries to which this rendition goes: as much as its encoder aims at, and what that needs beyond.
+    pub(crate) fn carried_at_least(&self, rendition: usize) -> u64 {
+        self.bitrates[rendition] * UP_PERCENT / 100
     }
 
     /// When more may be tried; `None` while everything is sent.
@@ -111,6 +142,12 @@ impl Ladder {
         // Too much is seen at once; that it is gone only when what was before is.
         let settle = if self.stepped_up.is_some() { SETTLE_UP } else { self.settle };
         self.settled_at = Some(now + settle);
+        self.straits = None;
+    }
+
+    /// The path carries what is sent, as far as can be seen.
+    pub(crate) fn handle_carried(&mut self, now: Instant) {
+        self.straits.take_if(|straits| straits.last + self.settle / 2 <= now);
     }
 
     pub(crate) fn handle_overload(&mut self, now: Instant, overload: Overload) {
@@ -120,12 +157,10 @@ impl Ladder {
         // A trial that fails ends where it began: what is measured meanwhile is the trial's disorder.
         let before = self.stepped_up.filter(|(at, _)| now < *at + TRIAL).map(|(_, before)| before);
         let before = before.filter(|before| self.need(*before) < self.need(self.level));
+        self.carried_bps = overload.carries_bps;
         let Some(level) = before.or_else(|| self.below(now, overload.carries_bps)) else { return };
-        if level.share == FrameShare::KeyOnly && !self.is_confirmed(now) {
-            return;
-        }
         self.limited_by = Some(overload.limit);
-        self.failed(now);
+        self.failed(now, level.share);
         self.step(now, level);
     }
 
@@ -136,7 +171,7 @@ impl Ladder {
         let found = self.above(now).find(fits);
         match found {
             Some(level) => self.step_up(now, level),
-            None => self.failed(now),
+            None => self.failed(now, self.level.share),
         }
     }
 
@@ -146,7 +181,7 @@ impl Ladder {
         let next = self.above(now).last();
         match next {
             Some(level) => self.step_up(now, level),
-            None => self.failed(now),
+            None => self.failed(now, self.level.share),
         }
     }
 
@@ -157,24 +192,21 @@ impl Ladder {
 
     /// No key frame came of the rendition that was waited for, and `stays` is what is sent.
     pub(crate) fn handle_no_show(&mut self, now: Instant, stays: usize) {
-        self.unusable[self.level.rendition] = Some(now + UNUSABLE);
+        let unusable = &mut self.unusable[self.level.rendition];
+        unusable.until = Some(now + unusable.next);
+        unusable.next = (unusable.next * 2).min(LONGEST_UNUSABLE);
         let was_down = self.level.rendition > stays;
-        self.failed(now);
         self.limited_by = Some(Limit::Rendition);
+        let all = Level { rendition: stays, share: FrameShare::All };
         let share = match was_down {
             // It cannot be had, and what is sent is too much: less of that, then.
             true if self.saves_half(stays) => FrameShare::Half,
-            true => FrameShare::KeyOnly,
-            false => FrameShare::All,
+            true if self.carried_bps < self.need(all) / 2 => FrameShare::KeyOnly,
+            // Should it still be far too much, that will show.
+            _ => FrameShare::All,
         };
-        self.step(now, Level { rendition: stays, share });
-    }
-
-    /// The last resort is taken when there is too much for the second time.
-    fn is_confirmed(&mut self, now: Instant) -> bool {
-        let before = self.suspected.replace(now);
-        self.handle_in_effect(now);
-        before.is_some_and(|before| now < before + 3 * self.settle)
+        self.failed(now, share);
+        self.step(now, Level { share, ..all });
     }
 
     fn step_up(&mut self, now: Instant, level: Level) {
@@ -198,18 +230,21 @@ impl Ladder {
         }
     }
 
-    /// The next try is put off, the longer the more have failed in a row.
-    fn failed(&mut self, now: Instant) {
+    /// The next try is put off, the longer the more have failed in a row. `share` is what is sent until then.
+    fn failed(&mut self, now: Instant, share: FrameShare) {
         let in_vain = self.next_try.is_some_and(|due| due <= now)
             || self.stepped_up.take().is_some_and(|(at, _)| now < at + TRIAL);
-        self.patience = if in_vain { (self.patience * 2).min(LAST_TRY) } else { self.first_try };
+        let is_show = share == FrameShare::KeyOnly;
+        let first = if is_show { self.first_try.min(FIRST_TRY_OF_KEYS) } else { self.first_try };
+        self.patience = if in_vain { (self.patience * 2).min(LAST_TRY) } else { first };
         self.next_try = Some(now + self.patience);
     }
 
     /// Everything that could be sent, best first; but for key frames alone, the last resort.
     fn levels(&self, now: Instant) -> impl Iterator<Item = Level> {
         let usable = move |&rendition: &usize| {
-            rendition == self.level.rendition || self.unusable[rendition].is_none_or(|until| until <= now)
+            rendition == self.level.rendition
+                || self.unusable[rendition].until.is_none_or(|until| until <= now)
         };
         (0..self.bitrates.len()).filter(usable).flat_map(|rendition| {
             let half = self.saves_half(rendition).then_some(FrameShare::Half);
@@ -218,7 +253,7 @@ impl Ladder {
     }
 
     /// The best level below that fits. Key frames alone only where not even the least of the others does.
-    fn below(&self, now: Instant, carries_bps: u64) -> Option<Level> {
+    fn below(&mut self, now: Instant, carries_bps: u64) -> Option<Level> {
         if self.level.share == FrameShare::KeyOnly {
             return None;
         }
@@ -226,10 +261,13 @@ impl Ladder {
         let lower = || self.levels(now).filter(|level| self.need(*level) < need);
         let fits = |level: &Level| self.need(*level) * HEADROOM_PERCENT / 100 <= carries_bps;
         let least = lower().min_by_key(|level| self.need(*level));
-        lower().find(fits).or(least).or_else(|| {
-            let rendition = self.level.rendition;
-            (carries_bps < need).then_some(Level { rendition, share: FrameShare::KeyOnly })
-        })
+        if let Some(level) = lower().find(fits).or(least) {
+            return Some(level);
+        }
+        let straits = self.straits.get_or_insert(Straits { since: now, last: now, carries_bps });
+        (straits.last, straits.carries_bps) = (now, straits.carries_bps.max(carries_bps));
+        let too_long = straits.since + SUSTAINED <= now && straits.carries_bps < need;
+        too_long.then_some(Level { share: FrameShare::KeyOnly, ..self.level })
     }
 
     /// The levels above, best first. All of a rendition is more than half of it even where, by now, none can be left out.
@@ -349,10 +387,25 @@ mod tests {
     fn key_frames_alone_are_the_last_resort_and_nothing_comes_after() {
         let mut climber = climber(65);
         let levels = [0; 4].map(|_| climber.overload(100_000));
-        assert_eq!(levels, [SMALL_HALF, SMALL_HALF, SMALL_KEYS, SMALL_KEYS]);
+        assert_eq!(levels, [SMALL_HALF, SMALL_HALF, SMALL_KEYS, SMALL_KEYS], "two seconds of it");
         let mut late = self::climber(65);
         assert_eq!(late.overload(700_000), SMALL_HALF);
         assert_eq!(late.overload(700_000), SMALL_HALF, "a long queue alone is no reason for a slide show");
+    }
+
+    #[test]
+    fn key_frames_alone_are_not_for_a_moment_of_too_much_nor_for_what_comes_in_bursts() {
+        let mut climber = climber(65);
+        assert_eq!(climber.overload(100_000), SMALL_HALF);
+        for _ in 0..20 {
+            assert_eq!(climber.overload(100_000), SMALL_HALF);
+            climber.now += Duration::from_millis(900);
+            climber.ladder.handle_carried(climber.now);
+        }
+        let mut bursty = self::climber(65);
+        bursty.overload(100_000);
+        let levels = [900_000, 100_000, 100_000, 100_000].map(|carries_bps| bursty.overload(carries_bps));
+        assert_eq!(levels, [SMALL_HALF; 4], "it was seen to carry that");
     }
 
     #[test]
@@ -408,10 +461,31 @@ mod tests {
         assert_eq!(climber.ladder.level(), Level { rendition: 0, share: FrameShare::KeyOnly });
         assert_eq!(climber.ladder.limited_by(), Some(Limit::Rendition));
         climber.wait();
+        climber.now -= Duration::from_millis(1);
         climber.ladder.handle_measured(climber.now, 1_500_000);
         assert_eq!(climber.ladder.level().share, FrameShare::KeyOnly, "it does not fit");
         climber.now += UNUSABLE;
         climber.ladder.handle_measured(climber.now, 1_500_000);
         assert_eq!(climber.ladder.level(), SMALL);
+        let waits = [0; 5].map(|_| {
+            climber.ladder.handle_no_show(climber.now, 0);
+            let is_back = |seconds: &u64| {
+                let mut levels = climber.ladder.levels(climber.now + Duration::from_secs(*seconds));
+                levels.any(|level| level.rendition == 1)
+            };
+            let wait = (1..100).find(is_back);
+            climber.ladder.level = SMALL;
+            wait
+        });
+        assert_eq!(waits.map(Option::unwrap_or_default), [10, 20, 40, 40, 40]);
+    }
+
+    #[test]
+    fn what_nearly_fits_is_no_slide_show_where_a_rendition_does_not_come() {
+        let mut climber = climber(100);
+        assert_eq!(climber.overload(3_300_000), SMALL);
+        climber.ladder.handle_no_show(climber.now, 0);
+        assert_eq!(climber.ladder.level(), LARGE);
+        assert_eq!(climber.ladder.limited_by(), Some(Limit::Rendition));
     }
 }

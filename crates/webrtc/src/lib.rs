@@ -12,6 +12,7 @@
 //! Not here: HTTP, encoders, cameras, configuration.
 
 mod addresses;
+mod backlog;
 mod congestion;
 mod control;
 mod demux;

@@ -260,6 +260,8 @@ impl Peer {
             self.control.handle_withheld(now);
             room = Room::None;
         }
+        // The less of the two.
+        room = room.max(self.control.room(now));
         let was_open = self.selection.is_open();
         match self.selection.offer(rendition, frame, room) {
             Verdict::Pass => {
@@ -268,7 +270,7 @@ impl Peer {
                 }
                 self.rates = frame.rates;
                 self.takes_effect(now);
-                self.control.handle_sent(now, rendition, frame.rates);
+                self.control.handle_sent(now, rendition, frame);
                 self.counters.frame_sent(now, frame.len());
                 self.next_report
                     .get_or_insert_with(|| now + REPORT_INTERVAL.mul_f64(rand::rng().random_range(0.0..1.0)));

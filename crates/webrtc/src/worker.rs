@@ -190,12 +190,13 @@ impl Worker {
         if self.obey() {
             return true;
         }
+        // Before anything is sent: viewers are not to be taken for silent because this thread had no time to listen.
+        self.receive();
+        self.take_handed_over();
         self.is_whole = false;
         self.send_frames();
         self.is_whole = true;
-        self.receive();
         std::mem::take(&mut self.unread).into_iter().for_each(|token| self.connection_ready(token));
-        self.take_handed_over();
         self.shake_hands();
         self.tick();
         self.is_whole = false;

@@ -258,6 +258,31 @@ fn where_there_is_one_rendition_frames_are_left_out_and_at_last_all_but_key_fram
 }
 
 #[test]
+fn machines_that_are_short_of_time_make_no_slide_show() {
+    // Nobody, here or there, gets any time for so long, so often.
+    for (stall, every) in [(300, 1000), (700, 2500), (1300, 5000), (2500, 10_000)] {
+        for (link, least) in [(Link::GOOD, 90.0), (Link::capped(1_500_000, QUEUE), 33.0)] {
+            let mut world = World::showing(LADDER, link, Link::GOOD);
+            world.run(seconds(10));
+            while world.elapsed() < seconds(100) {
+                world.now += Duration::from_millis(stall);
+                world.run(Duration::from_millis(every - stall));
+            }
+            world.print(&format!("no time for {stall} ms every {every} ms"));
+            let slides = world.shares.iter().find(|(_, share)| share.level.share == FrameShare::KeyOnly);
+            assert_eq!((slides, world.ended), (None, None));
+            assert!(world.shown_percent(seconds(80)) > least, "{}", world.shown_percent(seconds(80)));
+            let longest = world.longest_freeze(world.start + seconds(12));
+            assert!(
+                // What is there to be repaired, or a try for more that fails in between.
+                longest < Duration::from_millis(stall + 800),
+                "{longest:?} of which {stall} ms are not ours"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_rendition_that_never_comes_is_not_waited_for_for_ever() {
     let mut world = World::showing(LADDER, Link::GOOD, Link::GOOD);
     world.run(seconds(10));
