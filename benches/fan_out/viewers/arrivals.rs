@@ -72,8 +72,8 @@ impl Arrivals {
         let padding = report.len().next_multiple_of(4) - report.len();
         if padding > 0 {
             report[0] |= 0x20;
-            report.resize(report.len() + padding, 0);
-            report.last_mut().map(|last| *last = padding as u8);
+            report.resize(report.len() + padding - 1, 0);
+            report.push(padding as u8);
         }
         let words = (report.len() / 4 - 1) as u16;
         report[2..4].copy_from_slice(&words.to_be_bytes());
