@@ -33,6 +33,8 @@ pub fn svg(title: &str, lines: &[Line]) -> String {
     let step = STEPS.into_iter().find(|step| top / step <= 8.0).unwrap_or(50.0);
     for value in (0..).map(|count| f64::from(count) * step).take_while(|value| *value <= top) {
         let at = y(value);
+        // Three fifths are not to be told to sixteen digits.
+        let value = (value * 100.0).round() / 100.0;
         text.push_str(&format!(
             "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" stroke=\"#ddd\"/>\n<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>\n",
             LEFT - 6.0,
