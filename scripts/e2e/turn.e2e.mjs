@@ -150,7 +150,8 @@ test('a viewer of a server that is ICE-lite plays, and goes on', async (t) => {
     const stats = await window.wallcastTestPeers[0].getStats();
     return [...stats.values()].find((report) => report.type === 'candidate-pair' && report.nominated);
   });
-  assert.equal(pair.requestsReceived, 0, 'the server checks nothing');
+  // But where a viewer that has two ways changes from one to the other, it has to answer once.
+  assert.ok(pair.requestsReceived <= 2, JSON.stringify(pair));
   assert.ok(pair.responsesReceived > 2, JSON.stringify(pair));
   assert.deepEqual(complaints, [], 'the page complained');
 });

@@ -71,6 +71,6 @@ fn walls_show_pictures_with_any_encoder_that_there_is_and_stats_name_it() {
                 Err(format!("{} frames with {named}", received.frames))
             }
         });
-        assert!(viewer.received().began_with_key, "{named}");
+        assert!(viewer.received().key_frames > 0, "{named}");
     }
 }

@@ -73,7 +73,7 @@ fn three_walls_of_the_same_cameras_differ_in_everything_and_decode_each_camera_o
         assert!(ticks.iter().all(|tick| (tick - tick.round()).abs() < 0.02), "{}: {ticks:?}", wall.name);
         let next = ticks.iter().filter(|tick| tick.round() == 1.0).count();
         assert!(next > 0, "{}: {ticks:?}", wall.name);
-        assert!(viewers[i].received().began_with_key);
+        assert!(viewers[i].received().key_frames > 0);
 
         // The cameras' white bar sweeps over these places, too.
         common::wait_until("each camera in its place", Duration::from_secs(20), || {

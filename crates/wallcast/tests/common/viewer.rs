@@ -26,9 +26,8 @@ pub struct Viewer {
 #[derive(Clone, Debug, Default)]
 pub struct Received {
     pub frames: u64,
+    /// What a decoder can begin with. Not the first frame for certain: the library loses what comes before its track is open.
     pub key_frames: u64,
-    /// Was the first frame a key frame?
-    pub began_with_key: bool,
     /// The longest time between two frames, after the first.
     pub longest_gap: Duration,
     /// Every state the connection went through.
@@ -156,7 +155,7 @@ impl Received {
         match self.newest {
             Some((newest, _)) if newest == time => return,
             Some((_, at)) => self.longest_gap = self.longest_gap.max(now - at),
-            None => self.began_with_key = key,
+            None => {}
         }
         self.frames += 1;
         self.key_frames += u64::from(key);
