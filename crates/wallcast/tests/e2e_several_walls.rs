@@ -67,10 +67,15 @@ fn three_walls_of_the_same_cameras_differ_in_everything_and_decode_each_camera_o
     for (i, wall) in WALLS.iter().enumerate() {
         let stream = Stream::read(&format!("{}/{}", wallcast.rtsp, wall.name), 3);
         assert_eq!(stream.size, wall.size, "{}", wall.name);
-        assert_eq!(stream.rate, f64::from(wall.fps), "{}: what the stream says", wall.name);
+        // A tick may be moved by 1 ms, to where the cameras' pictures come.
+        let fps = f64::from(wall.fps);
+        let moved = 0.001 * fps;
+        let is_near = (stream.rate / fps - 1.0).abs() <= moved;
+        assert!(is_near, "{}: the stream says {}, expected {fps}", wall.name, stream.rate);
         // However busy the machine is, a picture stands at a tick, and not every other tick is left out.
-        let ticks: Vec<f64> = stream.steps.iter().map(|step| step * f64::from(wall.fps)).collect();
-        assert!(ticks.iter().all(|tick| (tick - tick.round()).abs() < 0.02), "{}: {ticks:?}", wall.name);
+        let ticks: Vec<f64> = stream.steps.iter().map(|step| step * fps).collect();
+        let stands = |tick: &f64| (tick - tick.round()).abs() < 0.02 + moved * tick.round();
+        assert!(ticks.iter().all(stands), "{}: {ticks:?}", wall.name);
         let next = ticks.iter().filter(|tick| tick.round() == 1.0).count();
         assert!(next > 0, "{}: {ticks:?}", wall.name);
         assert!(viewers[i].received().key_frames > 0);

@@ -19,6 +19,8 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// The same for viewers that send receiver reports alone, every second or every five: this, and more where they take
 /// longer.
 const SILENCE_OF_REPORTS: Duration = Duration::from_secs(3);
+/// The same before it is known how often they come: RFC 3550 section 6.2 makes it 5 s, and up to half as much again.
+const SILENCE_OF_FIRST_REPORTS: Duration = Duration::from_secs(8);
 /// How long it takes until what was changed shows, and until more is tried: by reports of arrivals, and by receiver
 /// reports, where a try is seen by the viewer.
 const PACE: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_secs(5));
@@ -107,6 +109,7 @@ impl Control {
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
         let patience = match (self.hears_arrivals, self.last_report) {
             (true, _) => SILENCE,
+            (false, Some(_)) if self.slowest_reports.is_zero() => SILENCE_OF_FIRST_REPORTS,
             (false, Some(_)) => SILENCE_OF_REPORTS.max(self.slowest_reports * 5 / 2),
             // It has never said anything: nobody knows whether it ever will.
             (false, None) => return false,
@@ -155,7 +158,7 @@ impl Control {
 
     /// `packet` is what a packet of ours has, in bytes.
     pub(crate) fn handle_report(&mut self, now: Instant, report: Report, packet: u64) {
-        let Some((before, last)) = self.last_report.replace((now, report)) else { return };
+        let Some((before, last)) = self.last_report.replace((now, report)) else { return self.heard(now) };
         let came = report.highest.wrapping_sub(last.highest).cast_signed();
         if came <= 0 {
             // Without a packet on its way, only a word says that the path is back.
@@ -259,5 +262,35 @@ impl Control {
                 self.estimate_bps = self.estimate_bps.max(Some(carried).filter(|&carried| carried > 0));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packetise::Rates;
+    use crate::packetise::frames::of_slice;
+
+    #[test]
+    fn a_viewer_that_reports_every_five_seconds_is_not_taken_for_silent_between() {
+        let start = Instant::now();
+        let mut control = Control::new(start, false, vec![4_000_000].into());
+        let rates = Rates { all_bps: 4_000_000, kept_bps: 4_000_000 };
+        let frame = of_slice(0x41, 0, 20_000, rates);
+        let mut highest = 0;
+        for millisecond in (0..30_000_u64).step_by(40) {
+            let now = start + Duration::from_millis(millisecond);
+            // GStreamer's first comes early, and up to seven seconds lie between the others.
+            if [2_600, 9_400, 14_000, 20_400, 26_000].contains(&(millisecond / 200 * 200))
+                && millisecond % 200 == 0
+            {
+                highest += 2_000;
+                control.handle_report(now, Report { lost: 0, highest, rtt: None }, 1_200);
+            }
+            assert!(!control.is_silent(now), "after {millisecond} ms");
+            control.handle_sent(now, 0, &frame);
+        }
+        let later = start + Duration::from_secs(60);
+        assert!(control.is_silent(later), "but when it has gone it is");
     }
 }
