@@ -88,11 +88,13 @@ fn no_crate_and_no_module_is_a_drawer_for_everything() {
 #[test]
 fn unsafe_code_stands_only_in_the_named_modules() {
     /// The files that may allow it for a module of theirs; crates/README.md names them too.
-    const NAMED: [&str; 4] = [
+    const NAMED: [&str; 5] = [
         "ingest/src/lib.rs",
         "compositor/src/scale.rs",
         "compositor/src/encoder/ffmpeg.rs",
         "compositor/src/encoder/openh264.rs",
+        // A test, which has the kernel refuse segmentation.
+        "webrtc/src/sockets.rs",
     ];
     fn visit(folder: &Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
